@@ -1,0 +1,213 @@
+variable "IMAGE" {
+  type        = string
+  default     = "paddock"
+  description = "Repository of the tags: paddock for a local build, the registry's repository in CI"
+  validation {
+    condition     = IMAGE == regex("^[a-z0-9]+(?:[._:/-][a-z0-9]+)*$", IMAGE)
+    error_message = "IMAGE must be a repository without a tag, like paddock or ghcr.io/someone/paddock."
+  }
+}
+
+variable "EXAMPLE_IMAGE" {
+  type        = string
+  default     = "paddock-example"
+  description = "Repository of the examples' tags"
+}
+
+variable "PYTHONS" {
+  type        = list(string)
+  default     = ["3.12", "3.13", "3.14", "3.15"]
+  description = "The Python versions there is an image for"
+}
+
+variable "PYTHON_VERSION" {
+  type        = string
+  default     = "3.14"
+  description = "The default Python: what :latest and the examples have"
+  validation {
+    condition     = contains(PYTHONS, PYTHON_VERSION)
+    error_message = "PYTHON_VERSION must be one of PYTHONS."
+  }
+}
+
+variable "EXAMPLES" {
+  type        = list(string)
+  default     = ["fastapi-uv"]
+  description = "The folders of examples/"
+}
+
+variable "BASE_IMAGE" {
+  type        = string
+  default     = null
+  description = "Image to build on; {python} in it stands for the Python version. Unset: the Dockerfile's"
+}
+
+variable "UV_VERSION" {
+  type        = string
+  default     = null
+  description = "uv's version. Unset: the Dockerfile's"
+}
+
+variable "PIP_VERSION" {
+  type        = string
+  default     = null
+  description = "pip's version. Unset: the Dockerfile's"
+}
+
+variable "CA_FILE" {
+  type        = string
+  default     = null
+  description = "Bundle of the certificates that the build trusts, where TLS goes through a proxy"
+}
+
+variable "UV_DEFAULT_INDEX" {
+  type        = string
+  default     = null
+  description = "Index that uv installs from in place of PyPI"
+}
+
+variable "PIP_INDEX_URL" {
+  type        = string
+  default     = null
+  description = "Index that pip installs from in place of PyPI"
+}
+
+variable "SOURCE" {
+  type        = string
+  default     = null
+  description = "Address of the repository, for the image's labels"
+}
+
+variable "VERSION" {
+  type        = string
+  default     = null
+  description = "Version of the image, for its labels"
+}
+
+variable "REVISION" {
+  type        = string
+  default     = null
+  description = "Commit of the image, for its labels"
+}
+
+function "target_of" {
+  params = [python, variant]
+  result = "${variant}-${replace(python, ".", "-")}"
+}
+
+function "tags" {
+  params = [python, variant]
+  result = [
+    for tag in concat([python], python == PYTHON_VERSION ? ["latest"] : []) :
+    variant == "full" ? "${IMAGE}:${tag}" : tag == "latest" ? "${IMAGE}:${variant}" : "${IMAGE}:${tag}-${variant}"
+  ]
+}
+
+# What `FROM paddock:3.14` means in an example.
+function "images" {
+  params = []
+  result = {
+    "paddock:${PYTHON_VERSION}"      = "target:${target_of(PYTHON_VERSION, "full")}"
+    "paddock:${PYTHON_VERSION}-slim" = "target:${target_of(PYTHON_VERSION, "slim")}"
+  }
+}
+
+group "default" {
+  targets = [target_of(PYTHON_VERSION, "full"), target_of(PYTHON_VERSION, "slim")]
+}
+
+group "all" {
+  targets = ["image"]
+}
+
+group "examples" {
+  targets = ["example"]
+}
+
+# What ./dev test needs: the default Python, and one that is not.
+group "tests" {
+  targets = [
+    "default",
+    target_of("3.13", "full"),
+    target_of("3.13", "slim"),
+    "examples",
+    "example-stage",
+  ]
+}
+
+group "validate" {
+  targets = ["image-check", "example-check"]
+}
+
+target "_secrets" {
+  secret = concat(
+    CA_FILE == null ? [] : ["type=file,id=ca,src=${CA_FILE}"],
+    UV_DEFAULT_INDEX == null ? [] : ["type=env,id=UV_DEFAULT_INDEX"],
+    PIP_INDEX_URL == null ? [] : ["type=env,id=PIP_INDEX_URL"],
+  )
+}
+
+target "_common" {
+  inherits = ["_secrets"]
+  args = {
+    UV_VERSION  = UV_VERSION
+    PIP_VERSION = PIP_VERSION
+  }
+  labels = {
+    "org.opencontainers.image.source"   = SOURCE
+    "org.opencontainers.image.version"  = VERSION
+    "org.opencontainers.image.revision" = REVISION
+  }
+}
+
+target "image" {
+  name     = target_of(python, variant)
+  inherits = ["_common"]
+  matrix = {
+    python  = PYTHONS
+    variant = ["full", "slim"]
+  }
+  target = variant
+  args = {
+    PYTHON_VERSION = python
+    BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", python)
+  }
+  tags = tags(python, variant)
+}
+
+target "image-check" {
+  inherits = [target_of(PYTHON_VERSION, "full")]
+  tags     = []
+  call     = "check"
+}
+
+# The examples as their readers will build them, but on the image of this commit.
+target "example" {
+  name       = "example-${example}"
+  inherits   = ["_secrets"]
+  matrix     = { example = EXAMPLES }
+  context    = "examples/${example}"
+  contexts   = images()
+  tags       = ["${EXAMPLE_IMAGE}:${example}"]
+}
+
+# Their own tests and linters, as stages: these are done when they can be built.
+target "example-stage" {
+  name     = "example-${example}-${stage}"
+  inherits = ["example-${example}"]
+  matrix = {
+    example = EXAMPLES
+    stage   = ["test", "lint"]
+  }
+  target = stage
+  tags   = []
+  output = ["type=cacheonly"]
+}
+
+target "example-check" {
+  name     = "example-${example}-check"
+  inherits = ["example-${example}"]
+  matrix   = { example = EXAMPLES }
+  tags     = []
+  call     = "check"
+}
