@@ -20,13 +20,13 @@ variable "PYTHONS" {
   description = "The Python versions there is an image for"
 }
 
-variable "PYTHON_VERSION" {
+variable "PADDOCK_PYTHON" {
   type        = string
   default     = "3.14"
   description = "The default Python: what :latest and the examples have"
   validation {
-    condition     = contains(PYTHONS, PYTHON_VERSION)
-    error_message = "PYTHON_VERSION must be one of PYTHONS."
+    condition     = contains(PYTHONS, PADDOCK_PYTHON)
+    error_message = "PADDOCK_PYTHON must be one of PYTHONS."
   }
 }
 
@@ -98,7 +98,7 @@ function "target_of" {
 function "tags" {
   params = [python, variant]
   result = [
-    for tag in concat([python], python == PYTHON_VERSION ? ["latest"] : []) :
+    for tag in concat([python], python == PADDOCK_PYTHON ? ["latest"] : []) :
     variant == "full" ? "${IMAGE}:${tag}" : tag == "latest" ? "${IMAGE}:${variant}" : "${IMAGE}:${tag}-${variant}"
   ]
 }
@@ -107,32 +107,27 @@ function "tags" {
 function "images" {
   params = []
   result = {
-    "paddock:${PYTHON_VERSION}"      = "target:${target_of(PYTHON_VERSION, "full")}"
-    "paddock:${PYTHON_VERSION}-slim" = "target:${target_of(PYTHON_VERSION, "slim")}"
+    "paddock:${PADDOCK_PYTHON}"      = "target:${target_of(PADDOCK_PYTHON, "full")}"
+    "paddock:${PADDOCK_PYTHON}-slim" = "target:${target_of(PADDOCK_PYTHON, "slim")}"
   }
 }
 
 group "default" {
-  targets = [target_of(PYTHON_VERSION, "full"), target_of(PYTHON_VERSION, "slim")]
+  targets = [target_of(PADDOCK_PYTHON, "full"), target_of(PADDOCK_PYTHON, "slim")]
+}
+
+# What the tests start: the default Python, and one more.
+group "tests" {
+  targets = ["default", target_of("3.13", "full"), target_of("3.13", "slim")]
 }
 
 group "all" {
   targets = ["image"]
 }
 
+# With their own tests and linters.
 group "examples" {
-  targets = ["example"]
-}
-
-# What ./dev test needs: the default Python, and one that is not.
-group "tests" {
-  targets = [
-    "default",
-    target_of("3.13", "full"),
-    target_of("3.13", "slim"),
-    "examples",
-    "example-stage",
-  ]
+  targets = ["example", "example-stage"]
 }
 
 group "validate" {
@@ -176,7 +171,7 @@ target "image" {
 }
 
 target "image-check" {
-  inherits = [target_of(PYTHON_VERSION, "full")]
+  inherits = [target_of(PADDOCK_PYTHON, "full")]
   tags     = []
   call     = "check"
 }
