@@ -53,9 +53,16 @@ EOF
 
 COPY --link build/gunicorn_conf.py /opt/paddock/
 COPY --link build/bin /opt/paddock/bin
-COPY --link build/paddock /opt/paddock/lib/paddock
-RUN <<'EOF'
+COPY --link build/paddock paddock
+# Installed, not copied: its metadata declares which versions of Gunicorn and Uvicorn it works with.
+RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
+    --mount=type=cache,id=paddock-uv,target=/root/.cache/uv \
+    --mount=type=secret,id=ca,target=/run/secrets/ca \
+    --mount=type=secret,id=UV_DEFAULT_INDEX,env=UV_DEFAULT_INDEX <<'EOF'
     set -eu
+    [ ! -e /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca
+    /uv/uv pip install --python /usr/local/bin/python --target /opt/paddock/lib --no-deps .
+    rm -f /opt/paddock/lib/.lock /opt/paddock/lib/paddock-*.dist-info/*.json
     ln -s paddock /opt/paddock/bin/gunicorn
     ln -s paddock /opt/paddock/bin/uvicorn
     ln -s "/usr/local/bin/$(python -c 'import sys; print("python%d.%d" % sys.version_info[:2])')" /opt/paddock/python

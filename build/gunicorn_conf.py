@@ -1,0 +1,43 @@
+"""Gunicorn's settings, from the environment. `paddock serve` reads this file; so does `gunicorn -c` with it.
+
+What is wrong with a variable is said on stderr and ends the process with 78.
+"""
+
+from paddock.report import settings_or_exit
+from paddock.tls import ssl_context  # noqa: F401  (Gunicorn's hook)
+
+settings = settings_or_exit()
+
+wsgi_app = settings.wsgi_app
+bind = settings.bind
+
+workers = settings.workers
+worker_class = settings.worker_class
+threads = settings.threads
+timeout = settings.timeout
+graceful_timeout = settings.graceful_timeout
+max_requests = settings.max_requests
+max_requests_jitter = settings.max_requests_jitter
+preload_app = settings.preload_app
+worker_tmp_dir = settings.worker_tmp_dir
+
+keepalive = settings.keepalive
+forwarded_allow_ips = settings.forwarded_allow_ips
+root_path = settings.root_path
+proxy_protocol = settings.proxy_protocol
+
+certfile = settings.certfile
+keyfile = settings.keyfile
+ca_certs = settings.ca_certs
+cert_reqs = settings.cert_reqs
+ciphers = settings.ciphers
+
+loglevel = settings.loglevel
+accesslog = settings.accesslog
+errorlog = settings.errorlog
+access_log_format = settings.access_log_format
+
+reload = settings.reload
+
+# Every other setting that was given as GUNICORN_<NAME>, and the image's own.
+globals().update(settings.other)

@@ -1,0 +1,1 @@
+"""The server side of the Paddock image: settings, start, workers and health check."""

@@ -1,0 +1,158 @@
+"""What is wrong with settings that are each fine by themselves."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import traceback
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gunicorn.errors import ConfigError
+from gunicorn.workers.base import Worker
+
+from paddock import requirements, tls
+from paddock.application import Kind, mismatch
+from paddock.environment import DEFAULT, Value
+from paddock.errors import Problem
+from paddock.settings import BY_KEY, UVICORN
+from paddock.workers import short_name
+
+Origins = Mapping[str, Value]
+
+KINDS = {"asgi": Kind.ASGI3, "asgi2": Kind.ASGI2, "wsgi": Kind.WSGI}
+"""What APP_TYPE promises."""
+
+
+def problems(cfg: Any, origins: Origins) -> list[Problem]:
+    """Return everything that is wrong with the complete configuration `cfg`, before the application is imported."""
+    found = [
+        *_server_packages(sys.path),
+        *tls.problems(cfg),
+        *_reload_and_preload(cfg),
+        *_classes(cfg),
+        *_access_log_format(cfg),
+        *_other_user(cfg),
+        *_uvicorn_packages(cfg),
+        *_gunicorn(cfg),
+    ]
+    kind = known_kind(cfg)
+    return found + (kind_problems(cfg, kind) if kind else [])
+
+
+def warnings(cfg: Any, origins: Origins) -> list[str]:
+    """Return what has no effect in the complete configuration `cfg`, as far as it is known before the import."""
+    kind = known_kind(cfg)
+    return without_effect(origins, kind) if kind else []
+
+
+def known_kind(cfg: Any) -> Kind | None:
+    """Return what kind of application `cfg` is for, when APP_TYPE or the worker class tells."""
+    if cfg.app_type != "auto":
+        return KINDS[cfg.app_type]
+    name = cfg.worker_class_str
+    if mismatch(Kind.WSGI, short_name(name)):
+        return Kind.ASGI3
+    return Kind.WSGI if mismatch(Kind.ASGI3, short_name(name)) else None
+
+
+def kind_problems(cfg: Any, kind: Kind) -> list[Problem]:
+    """Return what in `cfg` cannot serve an application of `kind`."""
+    name = short_name(cfg.worker_class_str)
+    found = []
+    if reason := mismatch(kind, name):
+        found.append(Problem("WORKER_CLASS", reason, name))
+    serves = name if name != "auto" else ("uvicorn" if kind.asgi else "gthread")
+    if "h2" in cfg.http_protocols and serves in ("uvicorn", "sync"):
+        hint = "set UVICORN_HTTP=zttp and UVICORN_HTTP2=true, or WORKER_CLASS=asgi" if kind.asgi else "use gthread"
+        found.append(Problem("GUNICORN_HTTP_PROTOCOLS", f"the worker class {serves} has no HTTP/2 of Gunicorn's: {hint}"))
+    if cfg.proxy_protocol != "off" and serves == "uvicorn":
+        found.append(Problem("PROXY_PROTOCOL", "the worker class uvicorn does not read it: use WORKER_CLASS=asgi"))
+    return found
+
+
+def without_effect(origins: Origins, kind: Kind) -> list[str]:
+    """Return a sentence for each setting that was given and does nothing for an application of `kind`."""
+    given = [key for key, value in origins.items() if value.source != DEFAULT]
+    if kind.asgi:
+        return ["THREADS has no effect: an ASGI worker has one event loop"] if "threads" in given else []
+    names = [BY_KEY[key].name for key in given if key in BY_KEY and BY_KEY[key].section == UVICORN]
+    return [f"{name} has no effect: the application is WSGI" for name in names]
+
+
+def where(error: BaseException, path: str) -> str:
+    """Return what went wrong in the configuration file at `path`, in one line with the line's number."""
+    what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {what}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return f"line {frames[-1].lineno}: {what}" if frames else what
+
+
+def _server_packages(path: list[str]) -> list[Problem]:
+    server = Path(__file__).resolve().parent.parent
+    return requirements.conflicts(server, path)
+
+
+def _reload_and_preload(cfg: Any) -> Iterator[Problem]:
+    if cfg.reload and cfg.preload_app:
+        yield Problem("RELOAD", "cannot work with PRELOAD_APP: a preloaded application is never imported again")
+
+
+def _classes(cfg: Any) -> Iterator[Problem]:
+    given = cfg.settings["worker_class"].get()
+    try:
+        worker_class = cfg.worker_class
+    except (Exception, SystemExit) as error:
+        expected = "auto, uvicorn, gthread, another of Gunicorn's that is installed, or the path of a worker class"
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        yield Problem("WORKER_CLASS", f"cannot be loaded ({reason}); expected {expected}", str(given))
+    else:
+        if not (isinstance(worker_class, type) and issubclass(worker_class, Worker)):
+            yield Problem("WORKER_CLASS", "is not a worker class", short_name(str(given)))
+    try:
+        cfg.logger_class  # noqa: B018 (a property that loads the class)
+    except (Exception, SystemExit) as error:
+        yield Problem("GUNICORN_LOGGER_CLASS", f"cannot be loaded ({error})", str(cfg.settings["logger_class"].get()))
+
+
+def _access_log_format(cfg: Any) -> Iterator[Problem]:
+    try:
+        cfg.access_log_format % defaultdict(int)
+    except (ValueError, TypeError) as error:
+        expected = "expected text with atoms such as %(h)s; a percent sign of its own is written %%"
+        yield Problem("ACCESS_LOG_FORMAT", f"{error}; {expected}", cfg.access_log_format)
+
+
+def _other_user(cfg: Any) -> Iterator[Problem]:
+    if os.geteuid() == 0:
+        return
+    for name, wanted, now in (("USER", cfg.uid, os.geteuid()), ("GROUP", cfg.gid, os.getegid())):
+        if wanted != now:
+            yield Problem(
+                f"GUNICORN_{name}",
+                f"only root can become another; start the container with --user instead (it runs as {now})",
+                str(wanted),
+            )
+
+
+def _uvicorn_packages(cfg: Any) -> Iterator[Problem]:
+    for key, module in (("uvicorn_http", "zttp"), ("uvicorn_ws", "wsproto"), ("uvicorn_loop", "uvloop")):
+        if getattr(cfg, key) == module and importlib.util.find_spec(module) is None:
+            yield Problem(BY_KEY[key].name, f"the package {module} is not installed in the application's environment", module)
+    if cfg.uvicorn_http2 and cfg.uvicorn_http != "zttp":
+        yield Problem("UVICORN_HTTP2", "needs UVICORN_HTTP=zttp and the package zttp", "true")
+
+
+def _gunicorn(cfg: Any) -> Iterator[Problem]:
+    try:
+        cfg.validate()
+    except ConfigError as error:
+        yield Problem("GUNICORN_HTTP_PROTOCOLS", str(error))
+    pidfile = os.path.dirname(os.path.abspath(cfg.pidfile)) if cfg.pidfile else None
+    if pidfile and not os.access(pidfile, os.W_OK):
+        yield Problem("GUNICORN_PIDFILE", f"the directory {pidfile} cannot be written", cfg.pidfile)
+

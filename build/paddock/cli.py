@@ -1,0 +1,107 @@
+"""The command line: `docker run paddock …`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import runpy
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from paddock.errors import EXIT_FAILURE, ConfigurationError, StartError
+from paddock.report import refuse, say
+from paddock.state import STARTING
+
+HOOKS = Path("/docker-entrypoint.d")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that `arguments` name, `serve` when they are its flags or its application.
+
+    Returns the exit status: 0, 1 for a start that failed, 78 for a wrong configuration.
+    """
+    command, *rest = arguments or ["serve"]
+    if command not in COMMANDS:
+        command, rest = "serve", list(arguments)
+    if notice := os.environ.pop("PADDOCK_NOTICE", None):
+        say(logging.WARNING, notice)
+    try:
+        return COMMANDS[command](rest)
+    except ConfigurationError as error:
+        return refuse(error.problems)
+    except StartError as error:
+        say(logging.ERROR, str(error))
+        return EXIT_FAILURE
+
+
+def serve(arguments: list[str]) -> int:
+    """Check everything, run the start hooks, and become Gunicorn's arbiter."""
+    from paddock.hooks import run_start_hooks
+    from paddock.server import Server
+
+    server = Server(arguments, os.environ)
+    server.announce(STARTING)
+    exported = run_start_hooks(HOOKS, os.environ, lambda message: say(logging.INFO, message))
+    if exported != dict(os.environ):
+        os.environ.clear()
+        os.environ.update(exported)
+        server = Server(arguments, os.environ)
+    server.run()
+    return 0
+
+
+def check(arguments: list[str]) -> int:
+    """Validate everything, import the application, and say what it is; no start hooks, nothing listens."""
+    from paddock.server import Server
+
+    server = Server(arguments, os.environ)
+    server.load_application()
+    for warning in server.all_warnings():
+        say(logging.WARNING, warning)
+    print(server.summary())
+    return 0
+
+
+def config(arguments: list[str]) -> int:
+    """Print every effective setting, its value and where that came from."""
+    from paddock.listing import effective_settings, text_table
+    from paddock.server import Server
+
+    as_json = "--json" in arguments
+    server = Server([word for word in arguments if word != "--json"], os.environ, find_application=False)
+    rows = effective_settings(server)
+    print(json.dumps(rows, indent=2, default=str) if as_json else text_table(rows, ("name", "value", "source", "origin")))
+    return 0
+
+
+def settings(arguments: list[str]) -> int:
+    """Print every setting there is."""
+    from paddock.listing import FORMATS
+
+    parser = ArgumentParser("paddock settings", description=settings.__doc__)
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    print(FORMATS[parser.parse_args(arguments).format]())
+    return 0
+
+
+def _run_module(name: str) -> Callable[[list[str]], int]:
+    def run(arguments: list[str]) -> int:
+        sys.argv = [name, *arguments]
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+        return 0
+
+    return run
+
+
+COMMANDS: dict[str, Callable[[list[str]], Any]] = {
+    "serve": serve,
+    "check": check,
+    "config": config,
+    "settings": settings,
+    "gunicorn": _run_module("gunicorn"),
+    "uvicorn": _run_module("uvicorn"),
+}

@@ -1,0 +1,323 @@
+"""Read the settings from the environment: every value with its source, every problem in one pass.
+
+`resolve` is all there is to call. It takes the environment as a mapping and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from paddock.errors import Problem
+from paddock.parsers import Boolean, Checked, Integer, Items, JsonObject, ReadableFile, Text, nearest
+from paddock.settings import AUTO, BY_NAME, SETTINGS, UVICORN_REPLACED, Setting
+from paddock.sizing import read_limits, size
+from paddock.workers import class_path
+
+DEFAULT = "default"
+ENVIRONMENT = "environment"
+FILE = "file"
+
+WRITABLE_CANDIDATES = ("/dev/shm", "/run", "/tmp")
+"""Where the heartbeats may live, in order: a disk is the last resort."""
+
+SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://\S+:[0-9]+")
+SERVICE_LINK_NAME = re.compile(r".+_(SERVICE_(HOST|PORT)(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+"""What Kubernetes and Docker links put into the environment of every container for each service.
+
+https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+"""
+
+NOT_SETTINGS = {"GUNICORN_CMD_ARGS", "GUNICORN_CONF", "GUNICORN_PID", "GUNICORN_FD", "GUNICORN_DIRTY_SOCKET"}
+
+REFUSED = {
+    "config": "name your file in GUNICORN_CONF",
+    "daemon": "a container runs one process in the foreground",
+    "check_config": "run `paddock check` instead",
+    "print_config": "run `paddock config` instead",
+}
+
+SECRET_NAME = re.compile(r"PASSW(OR)?D|SECRET|TOKEN|CREDENTIAL|API_?KEY|PRIVATE|RAW_ENV")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A setting's value and where it came from: `source` is the kind, `origin` the variable or the path."""
+
+    value: Any
+    source: str = DEFAULT
+    origin: str = ""
+
+
+@dataclass
+class Resolution:
+    """What the environment says. `values` has Gunicorn's names (`keepalive`) and, in the same form, the image's own."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    def __getattr__(self, key: str) -> Any:
+        try:
+            return self.values[key].value
+        except KeyError:
+            raise AttributeError(key) from None
+
+    @property
+    def other(self) -> dict[str, Any]:
+        """The values of Gunicorn's settings that the table does not have, for `gunicorn_conf.py`."""
+        keys = {setting.key for setting in SETTINGS}
+        return {key: value.value for key, value in self.values.items() if key not in keys}
+
+
+def looks_secret(name: str) -> bool:
+    """Tell whether the value of the variable `name` must not be shown."""
+    return bool(SECRET_NAME.search(name.upper())) or any(s.secret for s in SETTINGS if name in s.names)
+
+
+def resolve(environ: Mapping[str, str]) -> Resolution:
+    """Read every setting from `environ`.
+
+    Returns the values and, in `problems`, all that is wrong; a setting with a problem has its default, so that the
+    rest can be checked too.
+    """
+    return _Resolver(environ).run()
+
+
+class _Resolver:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.result = Resolution()
+
+    def run(self) -> Resolution:
+        for setting in SETTINGS:
+            self.result.values[setting.key] = self.read_setting(setting)
+        self.read_gunicorn()
+        self.refuse_unknown_uvicorn()
+        self.warn_of_near_misses()
+        self.read_secrets()
+        self.check_required()
+        self.derive()
+        return self.result
+
+    def problem(self, name: str, message: str, value: str | None = None) -> None:
+        self.result.problems.append(Problem(name, message, None if looks_secret(name) else value))
+
+    def text(self, name: str) -> tuple[str, Value] | None:
+        """Return the text that `name`, or the file that `name`_FILE names, holds; None when unset or empty."""
+        direct = self.environ.get(name, "").strip()
+        path = self.environ.get(f"{name}_FILE", "").strip()
+        if direct and path:
+            self.problem(name, f"{name} and {name}_FILE are both set: unset one of them")
+            return None
+        if path:
+            return self.text_of_file(name, path)
+        if direct and SERVICE_LINK_VALUE.fullmatch(direct):
+            self.result.warnings.append(f"{name}={direct!r} is a Kubernetes service link and is passed over")
+            return None
+        return (direct, Value(None, ENVIRONMENT, name)) if direct else None
+
+    def text_of_file(self, name: str, path: str) -> tuple[str, Value] | None:
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            self.problem(f"{name}_FILE", f"cannot be read ({reason}); expected the path of a file", path)
+            return None
+        if not text:
+            self.problem(f"{name}_FILE", "the file is empty", path)
+            return None
+        return text, Value(None, FILE, path)
+
+    def parsed(self, name: str, parse: Any) -> Value | None:
+        found = self.text(name)
+        if found is None:
+            return None
+        text, value = found
+        try:
+            return Value(parse(text), value.source, value.origin)
+        except ValueError as error:
+            # What a file holds may be a secret that was mounted at the wrong place.
+            from_file = value.source == FILE
+            self.problem(f"{name}_FILE" if from_file else name, str(error), value.origin if from_file else text)
+            return None
+
+    def read_setting(self, setting: Setting) -> Value:
+        found = [value for name in setting.names if (value := self.parsed(name, setting.parse))]
+        if found:
+            return found[0]
+        default = setting.default
+        return Value(None if default is None else setting.parse(default))
+
+    def prefixed(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield variables that are set and start with `prefix`, as (variable, name without _FILE and prefix)."""
+        known = {name for setting in SETTINGS for name in setting.names} | NOT_SETTINGS
+        for variable in sorted(self.environ):
+            name = variable.removesuffix("_FILE")
+            if not variable.startswith(prefix) or known & {variable, name} or not self.environ[variable].strip():
+                continue
+            if SERVICE_LINK_NAME.fullmatch(variable):
+                self.result.warnings.append(f"{variable} is a Kubernetes service link and is passed over")
+                continue
+            yield variable, name.removeprefix(prefix)
+
+    def read_gunicorn(self) -> None:
+        from gunicorn import config
+
+        settings = {setting.name: setting for setting in config.KNOWN_SETTINGS if setting.section != "Paddock"}
+        for name, variable in {name: variable for variable, name in self.prefixed("GUNICORN_")}.items():
+            key = name.lower()
+            if key in REFUSED:
+                self.problem(variable, f"has no place in a container: {REFUSED[key]}", self.environ[variable])
+            elif key not in settings:
+                self.unknown(variable, f"GUNICORN_{name}", [f"GUNICORN_{other.upper()}" for other in settings])
+            elif callable(settings[key].default):
+                self.problem(variable, "is a Python function: define it in your Gunicorn file (GUNICORN_CONF)")
+            elif value := self.parsed(f"GUNICORN_{name}", GunicornParser(settings[key]())):
+                self.result.values[key] = value
+
+    def unknown(self, variable: str, name: str, known: list[str]) -> None:
+        close = nearest(name, known, edits=2)
+        plain = next((s.name for s in SETTINGS if close in s.names), close)
+        advice = f"did you mean {plain}?" if plain else "`paddock settings` lists those there are"
+        self.problem(variable, f"no setting has this name: {advice}", self.environ.get(variable))
+
+    def refuse_unknown_uvicorn(self) -> None:
+        known = [setting.name for setting in SETTINGS if setting.name.startswith("UVICORN_")]
+        for variable, name in self.prefixed("UVICORN_"):
+            if name in UVICORN_REPLACED:
+                self.problem(variable, f"set {UVICORN_REPLACED[name]} instead", self.environ[variable])
+            else:
+                self.unknown(variable, f"UVICORN_{name}", known)
+
+    def warn_of_near_misses(self) -> None:
+        names = {name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
+        long_names = [name for name in names if len(name) >= 6 and not name.startswith(("GUNICORN_", "UVICORN_"))]
+        required = self.environ.get("REQUIRED_ENV", "") + "," + self.environ.get("SECRETS_ENV", "")
+        for variable in sorted(self.environ):
+            if variable in names or len(variable) < 6 or variable in required.replace(" ", "").split(","):
+                continue
+            if close := nearest(variable, long_names, edits=1):
+                self.result.warnings.append(f"{variable} is set, which is no setting: did you mean {close}?")
+
+    def read_secrets(self) -> None:
+        for name in self.result.secrets_env or ():
+            if name in BY_NAME:
+                continue
+            found = self.text(name)
+            if found and found[1].source == FILE:
+                self.result.secrets[name] = found[0]
+
+    def check_required(self) -> None:
+        for name in self.result.required_env or ():
+            if not (self.environ.get(name, "").strip() or name in self.result.secrets):
+                state = "is empty" if name in self.environ else "is not set"
+                self.problem(name, f"{state}, and REQUIRED_ENV names it")
+        for path in self.result.required_files or ():
+            if reason := _why_no_file(path):
+                self.problem(path, f"{reason}, and REQUIRED_FILES names it")
+
+    def derive(self) -> None:
+        values = self.result.values
+        values["bind"] = self.bind()
+        values["workers"] = self.workers()
+        values["worker_tmp_dir"] = self.worker_tmp_dir()
+        values["worker_class"] = _replace(values["worker_class"], class_path(values["worker_class"].value))
+        if values["max_requests_jitter"].value is None:
+            values["max_requests_jitter"] = Value(-(-values["max_requests"].value // 10))
+        if values["root_path"].value is None:
+            values["root_path"] = Value("")
+        values.setdefault("logger_class", Value("paddock.logs.Logger"))
+        # The control socket lets anyone with the application's user shut the server down, so it is asked for by name.
+        values.setdefault("control_socket_disable", Value("control_socket" not in values))
+
+    def bind(self) -> Value:
+        bind, host, port = (self.result.values[key] for key in ("bind", "host", "port"))
+        if bind.source != DEFAULT or (host.source == DEFAULT and port.source == DEFAULT):
+            return bind
+        default_host, default_port = BY_NAME["BIND"].default.rsplit(":", 1)  # type: ignore[union-attr]
+        name = str(host.value or default_host).strip("[]")
+        origins = [value.origin for value in (host, port) if value.origin]
+        address = f"[{name}]" if ":" in name else name
+        return Value([f"{address}:{default_port if port.value is None else port.value}"], ENVIRONMENT, " ".join(origins))
+
+    def workers(self) -> Value:
+        workers = self.result.values["workers"]
+        if workers.value != AUTO:
+            return workers
+        sizing = size(read_limits(), self.result.max_workers)
+        self.result.notes.append(f"WORKERS=auto: {sizing.reason}")
+        return _replace(workers, sizing.workers)
+
+    def worker_tmp_dir(self) -> Value:
+        value = self.result.values["worker_tmp_dir"]
+        if value.value:
+            return value
+        for directory in WRITABLE_CANDIDATES:
+            if os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK):
+                return Value(directory)
+        candidates = ", ".join(WRITABLE_CANDIDATES)
+        self.problem("WORKER_TMP_DIR", f"none of {candidates} can be written: name a directory that can, or mount one")
+        return value
+
+
+def _replace(value: Value, new: Any) -> Value:
+    return Value(new, value.source, value.origin)
+
+
+def _why_no_file(path: str) -> str:
+    """Return why `path` is not a file with contents that can be read, or an empty string."""
+    try:
+        ReadableFile()(path)
+        return "" if os.path.getsize(path) else "is empty"
+    except ValueError as error:
+        return str(error).removeprefix(path).strip()
+
+
+@dataclass(frozen=True)
+class GunicornParser:
+    """Text for one of Gunicorn's settings, checked by Gunicorn's own validator.
+
+    Lists are separated by commas, dictionaries are JSON objects.
+    """
+
+    setting: Any
+
+    @property
+    def expected(self) -> str:
+        """The kind of value, from how Gunicorn declares the setting."""
+        return str(self._convert().expected)
+
+    def _convert(self) -> Any:
+        setting = self.setting
+        if setting.name == "sendfile" or (setting.action or "").startswith("store_"):
+            return Boolean()
+        if setting.type is int:
+            return Integer()
+        if setting.type is not None:
+            return Checked("an octal number such as 022", lambda text: int(text, 8))
+        if isinstance(setting.default, dict):
+            return JsonObject()
+        if setting.action == "append" or isinstance(setting.default, list):
+            return Items(Text(), "a list separated by commas")
+        return Text(f"a value for Gunicorn's {setting.name}")
+
+    def __call__(self, text: str) -> Any:
+        try:
+            value = self._convert()(text)
+        except (ValueError, RecursionError):
+            raise ValueError(f"expected {self.expected}") from None
+        if self.setting.name == "sendfile":
+            # Any value but None turns sendfile off: https://github.com/benoitc/gunicorn, Config.sendfile
+            value = None if value else False
+        try:
+            self.setting.set(value)
+        except Exception as error:
+            raise ValueError(f"{error or type(error).__name__}; expected {self.expected}") from None
+        return self.setting.get()

@@ -1,0 +1,57 @@
+"""How the image says that it cannot start, and with which exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+EXIT_FAILURE = 1
+"""The application, a start hook or a worker failed."""
+
+EXIT_CONFIG = 78
+"""The configuration is wrong: EX_CONFIG of sysexits.h."""
+
+
+LONGEST_VALUE = 200
+"""How many characters of a wrong value an error shows."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with the configuration.
+
+    `name` is what the user has to change (a variable, a file, a flag), `message` says what is wrong with it and what
+    was expected, and `value`, where it may be shown, is what it holds.
+    """
+
+    name: str
+    message: str
+    value: str | None = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"{self.name}: {self.message}"
+        shown = self.value if len(self.value) <= LONGEST_VALUE else self.value[:LONGEST_VALUE] + "…"
+        return f"{self.name}={shown!r}: {self.message}"
+
+
+class ConfigurationError(Exception):
+    """Everything that is wrong with the configuration, found in one pass. Ends the container with 78."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class StartError(Exception):
+    """The configuration is fine, and the start failed all the same. Ends the container with 1.
+
+    The text is all that the user sees, so it names the cause and what mends it.
+    """
+
+
+class Interrupted(SystemExit):
+    """SIGTERM arrived before the server was there to answer it: ends the container with 143 (128 + 15)."""
+
+    def __init__(self) -> None:
+        super().__init__(143)

@@ -1,0 +1,230 @@
+"""One format for everything that the servers, the image and Python's logging print."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime
+from typing import Any
+
+from gunicorn import glogging
+
+NAMES = {"gunicorn.error": "gunicorn", "uvicorn.error": "uvicorn"}
+"""Loggers whose name would look like a severity."""
+
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+"""What every record has; anything else was given by the caller as `extra`."""
+
+
+def iso(seconds: float) -> str:
+    """Return a time, in seconds since the epoch, as ISO 8601 with milliseconds and the local zone's offset."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people: time, level, process, logger, message; a traceback follows on lines of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        record.message = f"{iso(record.created)} [{record.levelname}] [{record.process}] {name(record)}: "
+        text = record.message + record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        if record.stack_info:
+            text += "\n" + self.formatStack(record.stack_info)
+        return text
+
+
+class JsonFormatter(logging.Formatter):
+    """A line for machines: one JSON object with time, level, logger, pid, message, `exception` and any extra fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        fields: dict[str, Any] = {
+            "time": iso(record.created),
+            "level": record.levelname.lower(),
+            "logger": name(record),
+            "pid": record.process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = self.formatStack(record.stack_info)
+        fields |= {key: value for key, value in vars(record).items() if key not in STANDARD and key not in fields}
+        return json.dumps(fields, default=str)
+
+
+def name(record: logging.LogRecord) -> str:
+    """Return the name of the record's logger as the log shows it."""
+    return NAMES.get(record.name, record.name)
+
+
+FORMATTERS: dict[str, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
+
+
+def formatter(log_format: str) -> logging.Formatter:
+    """Return the formatter for a value of LOG_FORMAT."""
+    return FORMATTERS[log_format]()
+
+
+class Logger(glogging.Logger):  # type: ignore[misc]
+    """Gunicorn's logger, with the image's format, for the application's loggers and Uvicorn's as well."""
+
+    def setup(self, cfg: Any) -> None:
+        """Make the handlers that `cfg` asks for. A user's own logging configuration is obeyed and left alone."""
+        super().setup(cfg)
+        if cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json:
+            return
+        log_format = cfg.log_format if "log_format" in cfg.settings else os.environ.get("LOG_FORMAT", "text")
+        for handler in self.error_log.handlers:
+            handler.setFormatter(formatter(log_format))
+        for handler in self.access_log.handlers:
+            handler.setFormatter(formatter("json") if log_format == "json" else logging.Formatter("%(message)s"))
+        self.adopt_root()
+
+    def adopt_root(self) -> None:
+        """Send what the application and Uvicorn log to the same place as the server's own log."""
+        root = logging.getLogger()
+        for handler in list(root.handlers):
+            if handler in self.error_handlers:
+                root.removeHandler(handler)
+        self.error_handlers = list(self.error_log.handlers)
+        for handler in self.error_handlers:
+            root.addHandler(handler)
+        root.setLevel(self.loglevel)
+        logging.captureWarnings(True)
+
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class AccessLog:
+    """ASGI middleware that writes a line for each request, in Gunicorn's format, when its answer is complete.
+
+    Uvicorn's own access log has neither duration nor size, and ignores `ACCESS_LOG_FORMAT`
+    (https://github.com/Kludex/uvicorn/issues/527).
+    """
+
+    def __init__(self, application: Any, log: Logger, asgi2: bool) -> None:
+        self.application = application
+        self.log = log
+        self.asgi2 = asgi2
+        self.line = log.cfg.access_log_format
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection scope."""
+        if scope["type"] != "http":
+            await self.serve(scope, receive, send)
+            return
+        answer = Answer(send)
+        started = time.perf_counter()
+        try:
+            await self.serve(scope, receive, answer.send)
+        finally:
+            self.log.access_log.info(self.line % Atoms(scope, answer, time.perf_counter() - started))
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application by its own version of ASGI."""
+        if self.asgi2:
+            await self.application(scope)(receive, send)
+        else:
+            await self.application(scope, receive, send)
+
+
+class Answer:
+    """What was sent for one request."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 500
+        self.size = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """Pass `message` on and take note of it."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = list(message.get("headers", ()))
+        elif message["type"] == "http.response.body":
+            self.size += len(message.get("body", b""))
+        await self._send(message)
+
+
+class Atoms:
+    """Gunicorn's atoms for one request, each made when the format asks for it.
+
+    https://gunicorn.org/reference/settings/#access_log_format
+    """
+
+    def __init__(self, scope: Scope, answer: Answer, seconds: float) -> None:
+        self.scope = scope
+        self.answer = answer
+        self.seconds = seconds
+
+    def __getitem__(self, key: str) -> Any:
+        """Return the atom `key`, `-` for what there is not."""
+        value = self._headers(key) if key.startswith("{") else self._atom(key)
+        return escape(value) if isinstance(value, str) else value
+
+    def _headers(self, key: str) -> str:
+        wanted, kind = key[1:-2].lower().encode("latin-1", "replace"), key[-1]
+        headers = {"i": self.scope["headers"], "o": self.answer.headers}.get(kind, ())
+        return next((value.decode("latin-1") for header, value in headers if header.lower() == wanted), "-")
+
+    def _atom(self, key: str) -> Any:
+        scope, answer = self.scope, self.answer
+        match key:
+            case "h":
+                return scope["client"][0] if scope.get("client") else "-"
+            case "t":
+                return time.strftime("[%d/%b/%Y:%H:%M:%S %z]")
+            case "r":
+                return f"{scope['method']} {self._target()} HTTP/{scope['http_version']}"
+            case "s":
+                return answer.status
+            case "m":
+                return scope["method"]
+            case "U":
+                return scope["path"]
+            case "q":
+                return scope["query_string"].decode("latin-1")
+            case "H":
+                return f"HTTP/{scope['http_version']}"
+            case "b":
+                return str(answer.size) if answer.size else "-"
+            case "B":
+                return answer.size
+            case "f":
+                return self._headers("{referer}i")
+            case "a":
+                return self._headers("{user-agent}i")
+            case "T":
+                return int(self.seconds)
+            case "D":
+                return int(self.seconds * 1_000_000)
+            case "M":
+                return int(self.seconds * 1000)
+            case "L":
+                return f"{self.seconds:.6f}"
+            case "p":
+                return f"<{os.getpid()}>"
+        return "-"
+
+    def _target(self) -> str:
+        path = (self.scope.get("raw_path") or self.scope["path"].encode()).decode("latin-1")
+        query = self.scope["query_string"].decode("latin-1")
+        return f"{path}?{query}" if query else path
+
+
+def escape(text: str) -> str:
+    """Return `text` so that it can neither end the line nor the quotes it stands in."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return json.dumps(text)[1:-1]
+

@@ -1,0 +1,294 @@
+"""Gunicorn's configuration in layers, and the application that its arbiter serves."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gunicorn.app.base import Application
+
+from paddock import application, checks, discovery
+from paddock.arbiter import Arbiter
+from paddock.environment import Value, resolve
+from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError
+from paddock.settings import BY_KEY, register
+from paddock.state import State, listeners_of
+from paddock.workers import class_path, short_name
+
+IMAGE_CONF = next(
+    path
+    # Beside the package in the source tree, and beside the folder of packages in the image.
+    for parent in Path(__file__).resolve().parents[1:3]
+    if (path := str(parent / "gunicorn_conf.py")) and os.path.exists(path)
+)
+
+USER_CONFS = ("gunicorn_conf.py", "gunicorn.conf.py")
+"""A user's Gunicorn file, in the working directory, when GUNICORN_CONF names none."""
+
+CONF = "Gunicorn file"
+CMD_ARGS = "GUNICORN_CMD_ARGS"
+FLAG = "command line"
+
+
+class Server(Application):  # type: ignore[misc]
+    """The server: image default < environment < user's Gunicorn file < GUNICORN_CMD_ARGS < command line.
+
+    `origins` tells for each of Gunicorn's settings that was given where its value comes from.
+    """
+
+    def __init__(self, arguments: list[str], environ: Mapping[str, str], find_application: bool = True) -> None:
+        """Read the whole configuration; `find_application` says whether one is needed.
+
+        Raises:
+            ConfigurationError: with everything that is wrong.
+        """
+        register()
+        self.arguments = arguments
+        self.environ = environ
+        self.needs_application = find_application
+        self.origins: dict[str, Value] = {}
+        self.problems: list[Problem] = []
+        self.warnings: list[str] = []
+        self.notes: list[str] = []
+        self.kind: application.Kind | None = None
+        self.arbiter_pid = os.getpid()
+        super().__init__("paddock [serve] [MODULE:ATTRIBUTE] [FLAGS]", prog="paddock")
+
+    def do_load_config(self) -> None:
+        """Load every layer, then check the whole."""
+        self.origins, self.problems, self.warnings, self.notes = {}, [], [], []
+        self.load_default_config()
+        self.load_config()
+        if not self.problems:
+            self.finish()
+        if self.problems:
+            raise ConfigurationError(self.problems)
+
+    def reload(self) -> None:
+        """Load the configuration again, for HUP; the old one stays when the new one is wrong."""
+        before = self.cfg
+        try:
+            self.do_load_config()
+        except ConfigurationError:
+            self.cfg = before
+            raise
+
+    def load_config(self) -> None:
+        """Apply the layers in their order, and collect what is wrong in each."""
+        resolution = resolve(self.environ)
+        self.problems += resolution.problems
+        self.warnings += resolution.warnings
+        self.notes += resolution.notes
+        os.environ.update(resolution.secrets)
+        flags = self.parse(self.arguments, FLAG)
+        cmd_args = self.parse(self.cmd_args(), CMD_ARGS)
+        self.origins = dict(resolution.values)
+        for key, value in resolution.values.items():
+            if key in self.cfg.settings and value.value is not None:
+                self.cfg.set(key, value.value)
+        if not resolution.problems:
+            self.apply(self.read_conf(IMAGE_CONF))
+        if conf := self.user_conf(flags, cmd_args, resolution.values["gunicorn_conf"]):
+            self.apply(self.read_conf(conf), CONF, conf)
+        self.apply(cmd_args, CMD_ARGS, CMD_ARGS)
+        self.apply(flags, FLAG, FLAG)
+
+    def cmd_args(self) -> list[str]:
+        """Return the words of GUNICORN_CMD_ARGS."""
+        text = self.environ.get(CMD_ARGS, "")
+        try:
+            return shlex.split(text)
+        except ValueError as error:
+            self.problems.append(Problem(CMD_ARGS, str(error), text))
+            return []
+
+    def parse(self, arguments: list[str], source: str) -> dict[str, Any]:
+        """Return the settings that `arguments` give, by Gunicorn's own parser."""
+
+        def fail(message: str) -> NoReturn:
+            raise argparse.ArgumentError(None, message)
+
+        parser = self.cfg.parser()
+        parser.error = fail
+        try:
+            given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if value is not None}
+        except argparse.ArgumentError as error:
+            self.problems.append(Problem(source, str(error)))
+            return {}
+        words = given.pop("args")
+        if len(words) > 1:
+            self.problems.append(Problem(source, f"one application, not {len(words)}: {' '.join(words)}"))
+        return given | ({"wsgi_app": words[0]} if words else {})
+
+    def user_conf(self, flags: Mapping[str, Any], cmd_args: Mapping[str, Any], named: Value) -> str | None:
+        """Return which Gunicorn file the user has, if any; one that is named must be there."""
+        candidates = ((flags.get("config"), FLAG), (cmd_args.get("config"), CMD_ARGS), (named.value, "GUNICORN_CONF"))
+        for path, name in candidates:
+            if path:
+                if not path.startswith("python:") and not os.path.isfile(path.removeprefix("file:")):
+                    self.problems.append(Problem(name, "there is no such file", path))
+                    return None
+                return str(path)
+        return next((os.path.abspath(path) for path in USER_CONFS if os.path.isfile(path)), None)
+
+    def read_conf(self, location: str) -> dict[str, Any]:
+        """Return the Gunicorn settings that the file or module at `location` sets."""
+        sys.path.insert(0, os.getcwd())
+        try:
+            if location.startswith("python:"):
+                values = self.get_config_from_module_name(location.removeprefix("python:"))
+            else:
+                values = _execute(location.removeprefix("file:"))
+        except Exception as error:
+            self.problems.append(Problem(location, checks.where(error, location)))
+            return {}
+        finally:
+            sys.path.remove(os.getcwd())
+        return {key: value for key, value in values.items() if key in self.cfg.settings}
+
+    def apply(self, values: Mapping[str, Any], source: str = "", origin: str = "") -> None:
+        """Set `values` over what is there; with no `source` they are the environment's, which has been checked."""
+        for key, value in values.items():
+            if key == "config":
+                continue
+            try:
+                self.cfg.set(key, value if not source else _checked(key, value))
+            except Exception as error:
+                self.problems.append(Problem(f"{key} ({origin})", str(error) or type(error).__name__, str(value)))
+                continue
+            if source:
+                self.origins[key] = Value(value, source, origin)
+
+    def finish(self) -> None:
+        """Find the application, and check what only the whole configuration can tell."""
+        self.cfg.set("worker_class", _worker_class(self.cfg.settings["worker_class"].get()))
+        self.chdir()
+        for path in (self.cfg.pythonpath or "").split(","):
+            if path:
+                _import_from(os.path.abspath(path))
+        if self.needs_application and not self.cfg.wsgi_app and not self.cfg.paste:
+            self.find_application()
+        self.problems += checks.problems(self.cfg, self.origins)
+        self.warnings += checks.warnings(self.cfg, self.origins)
+
+    def find_application(self) -> None:
+        """Set `wsgi_app` to what is found in the working directory."""
+        try:
+            target = discovery.find(Path(self.cfg.chdir))
+        except StartError as error:
+            self.problems.append(Problem("APP_MODULE", str(error)))
+            return
+        _import_from(str(target.path))
+        spec = target.module if target.attribute is None else f"{target.module}:{target.attribute}"
+        self.cfg.set("wsgi_app", spec)
+        self.origins["wsgi_app"] = Value(spec, "found", str(target.path))
+
+    def load(self) -> Any:
+        """Import the application and find out what it is: Gunicorn calls this once for each process that needs it.
+
+        Raises:
+            StartError: in the arbiter (PRELOAD_APP).
+            SystemExit: in a worker, after the reason was logged.
+        """
+        try:
+            return self.load_application()
+        except (StartError, ConfigurationError) as error:
+            if os.getpid() == self.arbiter_pid:
+                raise
+            logging.getLogger("gunicorn.error").error(str(error))
+            status = EXIT_CONFIG if isinstance(error, ConfigurationError) else Arbiter.APP_LOAD_ERROR
+            raise SystemExit(status) from None
+
+    def load_application(self) -> Any:
+        """Import the application and check that the worker class can serve it.
+
+        Raises:
+            StartError: when it cannot be imported or is no application.
+            ConfigurationError: when the worker class or a setting does not fit it.
+        """
+        if self.cfg.paste:
+            from gunicorn.app.pasterapp import get_wsgi_app
+
+            loaded: object = get_wsgi_app(self.cfg.paste, defaults=self.cfg.paste_global_conf)
+        else:
+            loaded = application.load(self.cfg.wsgi_app)
+        served, self.kind = application.resolve(loaded, self.cfg.app_type)
+        problems = checks.kind_problems(self.cfg, self.kind)
+        if problems:
+            raise ConfigurationError(problems)
+        return served
+
+    def run(self) -> None:
+        """Serve until stopped. Ends with SystemExit."""
+        Arbiter(self).run()
+
+    def late_warnings(self, kind: application.Kind) -> list[str]:
+        """Return what only the imported application tells to have no effect."""
+        return [] if checks.known_kind(self.cfg) else checks.without_effect(self.origins, kind)
+
+    def all_warnings(self) -> list[str]:
+        """Return every warning, once the application is imported."""
+        return self.warnings + (self.late_warnings(self.kind) if self.kind else [])
+
+    def summary(self) -> str:
+        """Return, in a line, what would be served and how; the application must be imported."""
+        assert self.kind is not None
+        name = short_name(self.cfg.worker_class_str)
+        served_by = name if name != "auto" else ("uvicorn" if self.kind.asgi else "gthread")
+        return f"{self.cfg.wsgi_app}: {self.kind}, served by {self.cfg.workers} workers of class {served_by}"
+
+    def announce(self, phase: str) -> None:
+        """Tell the health check how far the start is, before there is an arbiter that does."""
+        try:
+            self.state(phase, ()).write(self.cfg.worker_tmp_dir)
+        except OSError as error:
+            self.warnings.append(f"the health check cannot work: {error}")
+
+    def state(self, phase: str, listeners: Iterable[Any]) -> State:
+        """Return what the health check has to know, in `phase`, of a server on `listeners`."""
+        return State(
+            pid=os.getpid(),
+            phase=phase,
+            listeners=listeners_of(listener.getsockname() for listener in listeners),
+            tls=bool(self.cfg.is_ssl),
+            client_certificate=self.cfg.cert_reqs == 2,
+            health_path=self.cfg.healthcheck_path,
+        )
+
+
+def _execute(path: str) -> dict[str, Any]:
+    """Run a configuration file, and return its names."""
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec")
+    names: dict[str, Any] = {"__file__": path, "__name__": "__config__"}
+    exec(code, names)  # noqa: S102 (it is what a configuration file in Python is for)
+    return names
+
+
+def _checked(key: str, value: Any) -> Any:
+    """Return `value` as the table of settings wants it, for one that did not come from the environment.
+
+    Raises:
+        ValueError: when the table refuses it.
+    """
+    setting = BY_KEY.get(key)
+    if setting is None or value is None or callable(value) or not isinstance(value, str | int | list):
+        return value
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value).strip()
+    return setting.parse(text) if text else value
+
+
+def _worker_class(given: Any) -> Any:
+    return class_path(given) if isinstance(given, str) else given
+
+
+def _import_from(path: str) -> None:
+    if path not in sys.path:
+        sys.path.insert(0, path)
+

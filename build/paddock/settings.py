@@ -1,0 +1,470 @@
+"""The table of settings: each variable of the image is declared here, once.
+
+The check, `gunicorn_conf.py`, `paddock config`, `paddock settings` and the README's table all come from it. A setting
+that Gunicorn does not have is made known to Gunicorn too (`register`), so that a user's Gunicorn file and the command
+line can set it like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from paddock.parsers import (
+    BindAddress,
+    Boolean,
+    Checked,
+    Choice,
+    Either,
+    Headers,
+    Integer,
+    Items,
+    LogFile,
+    Parser,
+    Port,
+    ReadableFile,
+    Rejected,
+    Seconds,
+    Text,
+    TrustedProxies,
+    WritableDirectory,
+)
+
+AUTO = "auto"
+
+ACCESS_LOG_FORMAT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s'
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One variable.
+
+    `default` is the value as a user would spell it, or None when there is none. `sets` is the name of the Gunicorn
+    setting; empty when Gunicorn has none. `aliases` are further variables that are read when the first is unset, in
+    order. `start_only` marks what is used up before Gunicorn's configuration is made, so a Gunicorn file cannot set it.
+    """
+
+    name: str
+    parser: Parser
+    default: str | None
+    section: str
+    help: str
+    sets: str = ""
+    aliases: tuple[str, ...] = ()
+    secret: bool = False
+    start_only: bool = False
+
+    @property
+    def key(self) -> str:
+        """The name in Gunicorn's configuration: its own, or the variable's in lower case."""
+        return self.sets or self.name.lower()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every variable that sets it, in order of precedence; Gunicorn's own spelling of the name is the last."""
+        return (self.name, *self.aliases, *([f"GUNICORN_{self.sets.upper()}"] if self.sets else []))
+
+    def parse(self, text: str) -> Any:
+        """Return the value that `text` spells.
+
+        Raises:
+            ValueError: with a message that completes "NAME=text: …".
+        """
+        try:
+            return self.parser(text)
+        except Rejected as error:
+            raise ValueError(f"{error}; expected {self.parser.expected}") from None
+        except (ValueError, RecursionError):
+            raise ValueError(f"expected {self.parser.expected}") from None
+
+
+def _words(*choices: str) -> Choice:
+    return Choice(choices)
+
+
+def _application(text: str) -> str:
+    from paddock.application import parse
+
+    try:
+        parse(text)
+    except ValueError as error:
+        raise Rejected(str(error)) from None
+    return text
+
+
+APPLICATION = "Application"
+PROCESSES = "Workers"
+SOCKET = "Network"
+PROXIES = "Behind a proxy"
+TLS = "TLS"
+LOGGING = "Logging"
+START = "Start"
+HEALTH = "Health"
+DEVELOPMENT = "Development"
+UVICORN = "Uvicorn (ASGI only)"
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "APP_MODULE",
+        Checked("module:attribute, such as app.main:app or app.main:create_app()", _application),
+        None,
+        APPLICATION,
+        "The application. Unset: found in `main.py`, `app.py`, `app/main.py`, `src/…`, `asgi.py`, `wsgi.py` or by "
+        "Django's `manage.py`. A factory is called.",
+        sets="wsgi_app",
+    ),
+    Setting(
+        "APP_TYPE",
+        _words(AUTO, "asgi", "asgi2", "wsgi"),
+        AUTO,
+        APPLICATION,
+        "What the application is. `auto` looks at the loaded object's signature.",
+    ),
+    Setting(
+        "GUNICORN_CONF",
+        Text("the path of a Python file, or python:module"),
+        None,
+        APPLICATION,
+        "Your own Gunicorn file, applied over the environment; its hooks run together with the image's. Unset: "
+        "`/app/gunicorn_conf.py` or `/app/gunicorn.conf.py` if there.",
+        start_only=True,
+    ),
+    Setting(
+        "WORKERS",
+        Either(AUTO, Integer(1, 1024)),
+        AUTO,
+        PROCESSES,
+        "Worker processes. `auto`: the container's CPU limit rounded up, as far as 0.8 of its memory limit holds "
+        "workers of 128 MiB, at most `MAX_WORKERS`: a node's 64 cores say nothing about the container's share.",
+        sets="workers",
+        aliases=("WEB_CONCURRENCY",),
+    ),
+    Setting(
+        "MAX_WORKERS",
+        Integer(1, 1024),
+        "16",
+        PROCESSES,
+        "The most workers that `WORKERS=auto` starts; beyond it more containers serve better than more workers.",
+        start_only=True,
+    ),
+    Setting(
+        "THREADS",
+        Integer(1, 1024),
+        "4",
+        PROCESSES,
+        "Threads in each worker. WSGI only: an ASGI worker has one event loop. 4 keep a worker busy while some wait "
+        "for a database.",
+        sets="threads",
+    ),
+    Setting(
+        "WORKER_CLASS",
+        Text("auto, uvicorn, gthread, another of Gunicorn's, or a dotted path", r"[\w.:#]+"),
+        AUTO,
+        PROCESSES,
+        "`auto` picks the image's Uvicorn worker for ASGI and `gthread` for WSGI. One that cannot serve the "
+        "application is refused.",
+        sets="worker_class",
+    ),
+    Setting(
+        "TIMEOUT",
+        Integer(0, 86400, "seconds"),
+        "30",
+        PROCESSES,
+        "A worker that is silent for so long is killed and replaced; 0 never.",
+        sets="timeout",
+    ),
+    Setting(
+        "GRACEFUL_TIMEOUT",
+        Integer(1, 86400, "seconds"),
+        "8",
+        PROCESSES,
+        "How long a stopping server may finish requests and run shutdown code. 8, because `docker stop` kills "
+        "after 10 seconds and then no shutdown code runs.",
+        sets="graceful_timeout",
+    ),
+    Setting(
+        "MAX_REQUESTS",
+        Integer(0),
+        "0",
+        PROCESSES,
+        "A worker is replaced after so many requests, which bounds a memory leak; 0 never.",
+        sets="max_requests",
+    ),
+    Setting(
+        "MAX_REQUESTS_JITTER",
+        Integer(0),
+        None,
+        PROCESSES,
+        "Up to so many requests more, at random, so that workers are not replaced all at once. Unset: a tenth of "
+        "`MAX_REQUESTS`.",
+        sets="max_requests_jitter",
+    ),
+    Setting(
+        "PRELOAD_APP",
+        Boolean(),
+        "false",
+        PROCESSES,
+        "Import the application once, before the workers start: less memory, but threads, connections and event "
+        "loops made at import do not survive the fork.",
+        sets="preload_app",
+    ),
+    Setting(
+        "WORKER_TMP_DIR",
+        WritableDirectory(),
+        None,
+        PROCESSES,
+        "Where heartbeats and the state file live. Unset: the first of `/dev/shm`, `/run` and `/tmp` that can be "
+        "written; a disk would make workers look dead when it is slow.",
+        sets="worker_tmp_dir",
+    ),
+    Setting(
+        "BIND",
+        Items(BindAddress(), "host:port, [IPv6]:port, unix:/path or fd://number; several separated by commas"),
+        "0.0.0.0:8000",
+        SOCKET,
+        "Where to listen. 8000, because ports below 1024 may need a privilege that the image does without.",
+        sets="bind",
+    ),
+    Setting(
+        "HOST",
+        Text("a host name or an address", r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?"),
+        None,
+        SOCKET,
+        "The host part of `BIND` when that is unset.",
+        start_only=True,
+    ),
+    Setting("PORT", Port(), None, SOCKET, "The port part of `BIND` when that is unset, as many platforms set it.", start_only=True),
+    Setting(
+        "KEEP_ALIVE",
+        Integer(0, 86400, "seconds"),
+        "65",
+        SOCKET,
+        "How long an idle connection stays open. 65, longer than the 60 seconds of common load balancers: a shorter "
+        "one gives their users 502s.",
+        sets="keepalive",
+    ),
+    Setting(
+        "FORWARDED_ALLOW_IPS",
+        TrustedProxies(),
+        "127.0.0.1,::1",
+        PROXIES,
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; `*` where nothing else can reach the "
+        "container.",
+        sets="forwarded_allow_ips",
+    ),
+    Setting(
+        "ROOT_PATH",
+        Text("a path such as /api, without a slash at its end", r"(/[^/\s?#]+)+"),
+        None,
+        PROXIES,
+        "The path under which a proxy publishes the application.",
+        sets="root_path",
+    ),
+    Setting(
+        "PROXY_PROTOCOL",
+        _words("off", "v1", "v2", AUTO),
+        "off",
+        PROXIES,
+        "Read the client's address from the PROXY protocol. WSGI only.",
+        sets="proxy_protocol",
+    ),
+    Setting("CERTFILE", ReadableFile(), None, TLS, "The certificate and its chain (PEM); turns TLS on.", sets="certfile"),
+    Setting(
+        "KEYFILE",
+        ReadableFile(),
+        None,
+        TLS,
+        "The private key (PEM). Unset: it is in `CERTFILE`.",
+        sets="keyfile",
+    ),
+    Setting(
+        "KEYFILE_PASSWORD", Text(), None, TLS, "The password of an encrypted private key.", secret=True
+    ),
+    Setting(
+        "CA_CERTS",
+        ReadableFile(),
+        None,
+        TLS,
+        "The authorities that sign clients' certificates (mutual TLS).",
+        sets="ca_certs",
+    ),
+    Setting(
+        "CERT_REQS",
+        Checked("0 (none), 1 (optional) or 2 (required)", lambda text: ["0", "1", "2"].index(text)),
+        "0",
+        TLS,
+        "Whether clients must show a certificate.",
+        sets="cert_reqs",
+    ),
+    Setting("CIPHERS", Text(), None, TLS, "OpenSSL's list of ciphers for TLS 1.2. Unset: Python's choice.", sets="ciphers"),
+    Setting(
+        "LOG_LEVEL",
+        _words("debug", "info", "warning", "error", "critical"),
+        "info",
+        LOGGING,
+        "The least severe message that is logged.",
+        sets="loglevel",
+    ),
+    Setting("LOG_FORMAT", _words("text", "json"), "text", LOGGING, "Lines for people, or one JSON object a line."),
+    Setting("ACCESS_LOG", LogFile(), "-", LOGGING, "One line for each request, on stdout.", sets="accesslog"),
+    Setting("ERROR_LOG", LogFile(), "-", LOGGING, "Everything else, on stderr.", sets="errorlog"),
+    Setting(
+        "ACCESS_LOG_FORMAT",
+        Text("a line with Gunicorn's atoms, such as %(h)s \"%(r)s\" %(s)s %(L)s"),
+        ACCESS_LOG_FORMAT,
+        LOGGING,
+        "The access log's line, the same for ASGI and WSGI; the default ends with the response time in seconds.",
+        sets="access_log_format",
+    ),
+    Setting(
+        "REQUIRED_ENV",
+        Items(Text("a variable's name", r"[A-Za-z_][A-Za-z0-9_]*"), "names of variables separated by commas"),
+        None,
+        START,
+        "Variables without which the container shall not start; empty counts as missing.",
+        start_only=True,
+    ),
+    Setting(
+        "REQUIRED_FILES",
+        Items(Text(), "paths separated by commas"),
+        None,
+        START,
+        "Files without which the container shall not start; an empty one or a directory counts as missing.",
+        start_only=True,
+    ),
+    Setting(
+        "SECRETS_ENV",
+        Items(Text("a variable's name", r"[A-Za-z_][A-Za-z0-9_]*"), "names of variables separated by commas"),
+        None,
+        START,
+        "Variables of the application that are read from the file that `NAME_FILE` names, as those of this table "
+        "are: `SECRETS_ENV=DB_PASSWORD` with `DB_PASSWORD_FILE=/run/secrets/db`.",
+        start_only=True,
+    ),
+    Setting(
+        "HEALTHCHECK_PATH",
+        Text("a path that starts with /", r"/[^\s#]*"),
+        None,
+        HEALTH,
+        "What the health check asks for: 2xx and 3xx are healthy. Unset: `/`, and anything below 500 is.",
+    ),
+    Setting(
+        "RELOAD",
+        Boolean(),
+        "false",
+        DEVELOPMENT,
+        "Restart workers when the code changes. For development only.",
+        sets="reload",
+    ),
+    Setting(
+        "UVICORN_LIFESPAN", _words(AUTO, "on", "off"), AUTO, UVICORN, "`on`: a failure in lifespan startup ends the start."
+    ),
+    Setting("UVICORN_LOOP", _words(AUTO, "asyncio", "uvloop"), AUTO, UVICORN, "The event loop; `auto` is uvloop."),
+    Setting(
+        "UVICORN_HTTP",
+        _words(AUTO, "h11", "httptools", "zttp"),
+        AUTO,
+        UVICORN,
+        "The HTTP parser; `auto` is httptools, `zttp` must be installed by the application.",
+    ),
+    Setting("UVICORN_HTTP2", Boolean(), "false", UVICORN, "Serve HTTP/2 too; needs `UVICORN_HTTP=zttp`."),
+    Setting(
+        "UVICORN_WS",
+        _words(AUTO, "none", "websockets", "websockets-sansio", "wsproto"),
+        AUTO,
+        UVICORN,
+        "The WebSocket implementation.",
+    ),
+    Setting("UVICORN_WS_MAX_SIZE", Integer(1, unit="bytes"), "16777216", UVICORN, "The largest WebSocket message."),
+    Setting("UVICORN_WS_MAX_QUEUE", Integer(1), "32", UVICORN, "How many received WebSocket messages may wait."),
+    Setting(
+        "UVICORN_WS_PING_INTERVAL", Seconds(optional=True), "20", UVICORN, "Seconds between WebSocket pings."
+    ),
+    Setting(
+        "UVICORN_WS_PING_TIMEOUT", Seconds(optional=True), "20", UVICORN, "Seconds a WebSocket may take to answer a ping."
+    ),
+    Setting("UVICORN_WS_PER_MESSAGE_DEFLATE", Boolean(), "true", UVICORN, "Compress WebSocket messages."),
+    Setting(
+        "UVICORN_LIMIT_CONCURRENCY",
+        Integer(1),
+        None,
+        UVICORN,
+        "Answer 503 beyond so many connections or tasks in one worker.",
+    ),
+    Setting(
+        "UVICORN_PROXY_HEADERS", Boolean(), "true", UVICORN, "Believe forwarded headers of `FORWARDED_ALLOW_IPS` at all."
+    ),
+    Setting("UVICORN_SERVER_HEADER", Boolean(), "false", UVICORN, "Send `Server: uvicorn`."),
+    Setting("UVICORN_DATE_HEADER", Boolean(), "true", UVICORN, "Send `Date`."),
+    Setting("UVICORN_HEADERS", Headers(), None, UVICORN, "Headers that every answer gets."),
+    Setting(
+        "UVICORN_H11_MAX_INCOMPLETE_EVENT_SIZE",
+        Integer(1, unit="bytes"),
+        None,
+        UVICORN,
+        "The largest unfinished request head when `UVICORN_HTTP=h11`.",
+    ),
+    Setting(
+        "UVICORN_RESET_CONTEXTVARS", Boolean(), "false", UVICORN, "Give every request an empty context (contextvars)."
+    ),
+)
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+BY_KEY = {setting.key: setting for setting in SETTINGS}
+
+UVICORN_REPLACED = {
+    "APP": "APP_MODULE",
+    "FACTORY": "APP_MODULE",
+    "HOST": "HOST",
+    "PORT": "PORT",
+    "UDS": "BIND",
+    "FD": "BIND",
+    "WORKERS": "WORKERS",
+    "RELOAD": "RELOAD",
+    "INTERFACE": "APP_TYPE",
+    "LOG_LEVEL": "LOG_LEVEL",
+    "ACCESS_LOG": "ACCESS_LOG",
+    "FORWARDED_ALLOW_IPS": "FORWARDED_ALLOW_IPS",
+    "ROOT_PATH": "ROOT_PATH",
+    "BACKLOG": "GUNICORN_BACKLOG",
+    "LIMIT_MAX_REQUESTS": "MAX_REQUESTS",
+    "LIMIT_MAX_REQUESTS_JITTER": "MAX_REQUESTS_JITTER",
+    "TIMEOUT_KEEP_ALIVE": "KEEP_ALIVE",
+    "TIMEOUT_GRACEFUL_SHUTDOWN": "GRACEFUL_TIMEOUT",
+    "SSL_KEYFILE": "KEYFILE",
+    "SSL_CERTFILE": "CERTFILE",
+    "SSL_KEYFILE_PASSWORD": "KEYFILE_PASSWORD",
+    "SSL_CERT_REQS": "CERT_REQS",
+    "SSL_CA_CERTS": "CA_CERTS",
+    "SSL_CIPHERS": "CIPHERS",
+}
+"""Uvicorn's options that Gunicorn reaches, and the variable to use instead of `UVICORN_<NAME>`."""
+
+
+def register() -> None:
+    """Make the image's own settings known to Gunicorn, for `Config` objects that are created from then on.
+
+    Gunicorn collects subclasses of its `Setting` as they are defined, which is how its own are made
+    (https://github.com/benoitc/gunicorn/blob/master/gunicorn/config.py). Calling it again does nothing.
+    """
+    from gunicorn import config
+
+    known = {setting.name for setting in config.KNOWN_SETTINGS}
+    for setting in SETTINGS:
+        if not setting.sets and not setting.start_only and setting.key not in known:
+            type(config.Setting)(setting.key, (config.Setting,), _declaration(setting))
+
+
+def _declaration(setting: Setting) -> dict[str, Any]:
+    def validate(value: Any) -> Any:
+        return setting.parse(value) if isinstance(value, str) else value
+
+    return {
+        "name": setting.key,
+        "section": "Paddock",
+        "cli": ["--" + setting.key.replace("_", "-")],
+        "meta": "VALUE",
+        "validator": validate,
+        "default": setting.default,
+        "desc": setting.help,
+    }

@@ -1,0 +1,19 @@
+"""The default worker class: it serves what the application turns out to be."""
+
+from __future__ import annotations
+
+from paddock.workers.gthread import ThreadWorker
+from paddock.workers.uvicorn import UvicornWorker
+
+
+class AutoWorker(ThreadWorker):
+    """Imports the application after the fork, and then becomes the worker class that fits it.
+
+    The object stays the same, so that hooks see one worker; the arbiter's process never imports the application.
+    """
+
+    def adopt(self) -> None:
+        """Turn into the class that serves this kind of application, with that class's signal handlers."""
+        self.__class__ = UvicornWorker if self.kind.asgi else ThreadWorker  # type: ignore[assignment]
+        self.init_signals()
+        self.adopt()
