@@ -1,0 +1,191 @@
+"""A running container as a fixture: started by the test, watched from outside, silent unless the test says otherwise.
+
+Fixtures never build: `./dev test` bakes the images first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import pytest
+import testinfra
+from docker.models.containers import Container as DockerContainer
+
+PATIENCE = 60.0
+"""Seconds that a condition may take on a busy machine."""
+
+APPS = Path(__file__).parent / "image" / "apps"
+
+NOISE = re.compile(r"\[(WARNING|ERROR|CRITICAL)\]|paddock: (warning|error)|Traceback|Exception", re.IGNORECASE)
+"""What a log must not hold unless the test allows it."""
+
+
+def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    """Return the first true result of `condition`; fail the test, naming `what`, when there is none in time."""
+    deadline = time.monotonic() + patience
+    while True:
+        if result := condition():
+            return result
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {patience:.0f} s in vain: {what}")
+        time.sleep(0.05)
+
+
+class Container:
+    """A container, as a user sees it."""
+
+    def __init__(self, raw: DockerContainer) -> None:
+        self.raw = raw
+        self.allowed: list[str] = []
+
+    def allow(self, *patterns: str) -> Container:
+        """Take lines of the log that match one of `patterns` for what the test is about."""
+        self.allowed += patterns
+        return self
+
+    @property
+    def host(self) -> Any:
+        """testinfra's view of the inside."""
+        return testinfra.get_host(f"docker://{self.raw.id}")
+
+    @property
+    def address(self) -> str:
+        """The container's own address on Docker's network."""
+        self.raw.reload()
+        networks = self.raw.attrs["NetworkSettings"]["Networks"]
+        return next(network["IPAddress"] for network in networks.values() if network["IPAddress"])
+
+    def get(self, path: str = "/", port: int = 8000, **options: Any) -> httpx.Response:
+        """Ask the application."""
+        with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+            return client.get(f"http://{self.address}:{port}{path}", **options)
+
+    def logs(self, **streams: bool) -> str:
+        """Return what the container wrote; `stdout=False` or `stderr=False` leaves one stream out."""
+        return self.raw.logs(**streams).decode()
+
+    def wait_for_log(self, pattern: str) -> str:
+        """Wait for a line of the log that matches `pattern`, and return the match."""
+
+        def found() -> str | None:
+            match = re.search(pattern, self.logs())
+            return match and match[0]
+
+        return str(wait_until(found, f"{pattern!r} in the log:\n{self.logs()}"))
+
+    @property
+    def running(self) -> bool:
+        """Whether its main process runs."""
+        self.raw.reload()
+        return bool(self.raw.status == "running")
+
+    def wait_ready(self) -> Container:
+        """Wait until the server says that it serves; fail at once when the container ends."""
+
+        def ready() -> bool:
+            if "gunicorn: Ready" in self.logs():
+                return True
+            if not self.running:
+                pytest.fail(f"the container ended:\n{self.logs()}")
+            return False
+
+        wait_until(ready, "the server's readiness")
+        return self
+
+    def wait_healthy(self) -> Container:
+        """Wait until Docker calls the container healthy."""
+        wait_until(lambda: self.health() == "healthy", "a healthy container")
+        return self
+
+    def health(self) -> str:
+        """Return what Docker thinks: starting, healthy or unhealthy."""
+        self.raw.reload()
+        return str(self.raw.attrs["State"]["Health"]["Status"])
+
+    def wait_exit(self) -> int:
+        """Wait for the end of the main process, and return its exit status."""
+        return int(self.raw.wait(timeout=PATIENCE)["StatusCode"])
+
+    def stop(self, seconds: int = 30) -> int:
+        """Send SIGTERM, and return the exit status."""
+        self.raw.stop(timeout=seconds)
+        return self.wait_exit()
+
+    def run(self, *command: str, user: str | None = None) -> str:
+        """Run a command inside, which must succeed, and return its output."""
+        status, output = self.raw.exec_run(list(command), user=user or "")
+        assert status == 0, output.decode()
+        return str(output.decode())
+
+    def processes(self) -> list[str]:
+        """Return the command lines of the container's processes: the slim image has no ps."""
+        rows = self.raw.top(ps_args="-eo pid,args")["Processes"]
+        return [row[1] for row in rows]
+
+    def workers(self) -> int:
+        """Return how many workers there are: Gunicorn's processes but for the arbiter."""
+        return sum("/opt/paddock/lib/paddock" in command for command in self.processes()) - 1
+
+    def assert_silent(self) -> None:
+        """Fail when the log holds a warning, an error or a traceback that the test did not allow."""
+        noise = [
+            line
+            for line in self.logs().splitlines()
+            if NOISE.search(line) and not any(re.search(pattern, line) for pattern in self.allowed)
+        ]
+        assert not noise, "unexpected in the log:\n" + self.logs()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The Docker engine."""
+    client = docker.from_env(timeout=180)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The full image under test."""
+    return f"paddock:{os.environ.get('PADDOCK_PYTHON', '3.14')}"
+
+
+@pytest.fixture(scope="session")
+def slim(image: str) -> str:
+    """The slim image under test."""
+    return f"{image}-slim"
+
+
+@pytest.fixture
+def start(engine: docker.DockerClient, slim: str) -> Iterator[Callable[..., Container]]:
+    """Start containers that are checked for silence and removed when the test ends.
+
+    `start("asgi.py", environment={…})` mounts `tests/image/apps/asgi.py` as `/app/main.py`; other keywords are those
+    of the Docker SDK's `run`. `image` is the slim one unless given; `allow` takes what the log may hold.
+    """
+    containers: list[Container] = []
+
+    def run(app: str | None = None, command: Any = None, *, image: str = slim, allow: tuple[str, ...] = (), **options: Any):
+        volumes = dict(options.pop("volumes", {}))
+        if app:
+            volumes[str(APPS / app)] = {"bind": "/app/main.py" if app.endswith(".py") else "/app", "mode": "ro"}
+        raw = engine.containers.create(image, command, volumes=volumes, **options)
+        container = Container(raw).allow(*allow)
+        containers.append(container)
+        raw.start()
+        return container
+
+    yield run
+    try:
+        for container in containers:
+            container.assert_silent()
+    finally:
+        for container in containers:
+            container.raw.remove(force=True, v=True)
