@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from paddock import state
+from paddock.state import Address, State
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        State(1, state.STARTING),
+        State(4242, state.READY, [("0.0.0.0", 8000)]),
+        State(1, state.DRAINING, [("::", 8000), ("fe80::1%eth0", 1)], tls=True),
+        State(1, state.READY, ["/run/app.sock", "\0abstract", "/with space/=\n\\n", "/späße", "/bytes\udcff"]),
+        State(1, state.READY, [("127.0.0.1", 1), "/a", ("::1", 2)], tls=True, client_certificate=True),
+        State(1, state.READY, health_path="/health?a=1&b=2"),
+        State(1, state.READY, health_path=""),
+    ],
+)
+def test_what_is_written_is_read(tmp_path: Path, written: State) -> None:
+    written.write(str(tmp_path))
+    assert State.read(str(tmp_path)) == written
+
+
+def test_the_order_of_listeners_stays(tmp_path: Path) -> None:
+    listeners: list[Address] = ["/b", ("127.0.0.1", 2), "/a", ("127.0.0.1", 1)]
+    State(1, state.READY, listeners).write(str(tmp_path))
+    found = State.read(str(tmp_path))
+    assert found is not None
+    assert found.listeners == listeners
+
+
+def test_a_later_phase_replaces_the_earlier_one(tmp_path: Path) -> None:
+    current = State(1, state.STARTING)
+    current.write(str(tmp_path))
+    current.phase = state.READY
+    current.write(str(tmp_path))
+    found = State.read(str(tmp_path))
+    assert found is not None
+    assert found.phase == state.READY
+    assert [file.name for file in tmp_path.iterdir()] == [os.path.basename(state.path(str(tmp_path)))]
+
+
+def test_every_user_can_read_it(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        State(1, state.READY).write(str(tmp_path))
+    finally:
+        os.umask(before)
+    assert os.stat(state.path(str(tmp_path))).st_mode & 0o777 == 0o644
+
+
+def test_the_name_tells_containers_of_a_pod_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    State(1, state.READY).write(str(tmp_path))
+    monkeypatch.setattr(os, "readlink", lambda _path: "mnt:[4026532999]")
+    assert state.path("/dev/shm") == "/dev/shm/paddock-4026532999.state"
+    assert State.read(str(tmp_path)) is None
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("precious")
+    os.symlink(target, f"{state.path(str(tmp_path))}.{os.getpid()}")
+    with pytest.raises(OSError, match="symbolic links"):
+        State(1, state.READY).write(str(tmp_path))
+    assert target.read_text() == "precious"
+
+
+def test_what_an_interrupted_write_left_is_no_obstacle(tmp_path: Path) -> None:
+    Path(f"{state.path(str(tmp_path))}.{os.getpid()}").write_text("half" * 1000)
+    State(1, state.READY).write(str(tmp_path))
+    assert State.read(str(tmp_path)) == State(1, state.READY)
+
+
+def test_a_missing_directory_raises(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        State(1, state.READY).write(str(tmp_path / "missing"))
+    assert State.read(str(tmp_path / "missing")) is None
+
+
+def test_a_full_disk_raises_and_leaves_the_earlier_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    State(1, state.STARTING).write(str(tmp_path))
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        State(1, state.READY).write(str(tmp_path))
+    assert State.read(str(tmp_path)) == State(1, state.STARTING)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n\n",
+        b"pid=1\nphase=ready\n",
+        b"phase=ready\nend=\n",
+        b"pid=one\nphase=ready\nend=\n",
+        b"pid=1\nphase=ready\ntcp=http 127.0.0.1\nend=\n",
+        b"pid=1\nphase=ready\nunix=\\x\nend=\n",
+        b"pid=1\nphase=ready\nunix=\xff\nend=\n",
+        b"\x00\xff",
+    ],
+)
+def test_what_cannot_be_understood_is_none(tmp_path: Path, content: bytes) -> None:
+    Path(state.path(str(tmp_path))).write_bytes(content)
+    assert State.read(str(tmp_path)) is None
+
+
+def test_alive() -> None:
+    assert State(os.getpid(), state.READY).alive
+    assert State(1, state.READY).alive
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait()
+    assert not State(ended.pid, state.READY).alive
+    assert not State(2**80, state.READY).alive
+
+
+def test_listeners_of_real_sockets(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix, socket.socket(socket.AF_UNIX) as abstract:
+        tcp.bind(("127.0.0.1", 0))
+        unix.bind(path)
+        abstract.bind(b"\0paddock-test-listeners")
+        port = tcp.getsockname()[1]
+        assert state.listeners_of(s.getsockname() for s in (tcp, unix, abstract)) == [
+            ("127.0.0.1", port),
+            path,
+            "\0paddock-test-listeners",
+        ]
+
+
+def test_listeners_of_other_names() -> None:
+    assert state.listeners_of([("::", 8000, 0, 0), "", b"", None, (1,)]) == [("::", 8000)]
+
+
+def test_importing_it_is_cheap() -> None:
+    code = "import sys; from paddock import state; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    expensive = {"json", "dataclasses", "typing", "re", "pathlib", "tempfile", "inspect", "ssl", "contextlib"}
+    assert not expensive & set(done.stdout.split())
