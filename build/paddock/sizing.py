@@ -46,11 +46,13 @@ def size(limits: Limits, max_workers: int) -> Sizing:
     A started CPU counts whole: a worker waits for the network too. A fifth of the memory stays for the arbiter,
     the page cache and everything else.
     """
-    allowed = {"the number of CPUs": limits.cpus}
+    # Of two that allow the same, the first decided: what somebody set tells more than what the machine has.
+    allowed = {}
     facts = [_count(limits.cpus, "CPU")]
     if limits.cpu_quota is not None:
         allowed["the CPU quota"] = math.ceil(limits.cpu_quota)
         facts = [f"CPU quota {limits.cpu_quota:.4g} of {facts[0]}"]
+    allowed["the number of CPUs"] = limits.cpus
     if limits.memory is None:
         facts.append("no memory limit")
     else:

@@ -169,6 +169,11 @@ def test_the_machine_itself_can_be_read() -> None:
             "2 workers, set by the number of CPUs: CPU quota 6 of 2 CPUs, no memory limit, MAX_WORKERS 16",
         ),
         (
+            Limits(2, 1.5, None),
+            16,
+            "2 workers, set by the CPU quota: CPU quota 1.5 of 2 CPUs, no memory limit, MAX_WORKERS 16",
+        ),
+        (
             Limits(8, None, 512 * MIB),
             16,
             "3 workers, set by the memory limit: 8 CPUs, memory limit 512 MiB allows 3, MAX_WORKERS 16",
