@@ -15,16 +15,13 @@ from gunicorn.errors import ConfigError
 from gunicorn.workers.base import Worker
 
 from paddock import requirements, tls
-from paddock.application import Kind, mismatch
+from paddock.application import FORCED, Kind, mismatch
 from paddock.environment import DEFAULT, Value
 from paddock.errors import Problem
 from paddock.settings import BY_KEY, UVICORN
 from paddock.workers import short_name
 
 Origins = Mapping[str, Value]
-
-KINDS = {"asgi": Kind.ASGI3, "asgi2": Kind.ASGI2, "wsgi": Kind.WSGI}
-"""What APP_TYPE promises."""
 
 
 def problems(cfg: Any, origins: Origins) -> list[Problem]:
@@ -52,7 +49,7 @@ def warnings(cfg: Any, origins: Origins) -> list[str]:
 def known_kind(cfg: Any) -> Kind | None:
     """Return what kind of application `cfg` is for, when APP_TYPE or the worker class tells."""
     if cfg.app_type != "auto":
-        return KINDS[cfg.app_type]
+        return FORCED[cfg.app_type]
     name = cfg.worker_class_str
     if mismatch(Kind.WSGI, short_name(name)):
         return Kind.ASGI3
@@ -64,14 +61,22 @@ def kind_problems(cfg: Any, kind: Kind) -> list[Problem]:
     name = short_name(cfg.worker_class_str)
     found = []
     if reason := mismatch(kind, name):
-        found.append(Problem("WORKER_CLASS", reason, name))
-    serves = name if name != "auto" else ("uvicorn" if kind.asgi else "gthread")
-    if "h2" in cfg.http_protocols and serves in ("uvicorn", "sync"):
+        found.append(Problem("WORKER_CLASS", f"{cfg.wsgi_app or 'the application'} {reason}", name))
+    worker = serves(cfg, kind)
+    if "h2" in cfg.http_protocols and worker in ("uvicorn", "sync"):
         hint = "set UVICORN_HTTP=zttp and UVICORN_HTTP2=true, or WORKER_CLASS=asgi" if kind.asgi else "use gthread"
-        found.append(Problem("GUNICORN_HTTP_PROTOCOLS", f"the worker class {serves} has no HTTP/2 of Gunicorn's: {hint}"))
-    if cfg.proxy_protocol != "off" and serves == "uvicorn":
+        found.append(
+            Problem("GUNICORN_HTTP_PROTOCOLS", f"the worker class {worker} has no HTTP/2 of Gunicorn's: {hint}")
+        )
+    if cfg.proxy_protocol != "off" and worker == "uvicorn":
         found.append(Problem("PROXY_PROTOCOL", "the worker class uvicorn does not read it: use WORKER_CLASS=asgi"))
     return found
+
+
+def serves(cfg: Any, kind: Kind) -> str:
+    """Return the name of the worker class that serves an application of `kind`."""
+    name = short_name(cfg.worker_class_str)
+    return name if name != "auto" else ("uvicorn" if kind.asgi else "gthread")
 
 
 def without_effect(origins: Origins, kind: Kind) -> list[str]:
@@ -142,7 +147,9 @@ def _other_user(cfg: Any) -> Iterator[Problem]:
 def _uvicorn_packages(cfg: Any) -> Iterator[Problem]:
     for key, module in (("uvicorn_http", "zttp"), ("uvicorn_ws", "wsproto"), ("uvicorn_loop", "uvloop")):
         if getattr(cfg, key) == module and importlib.util.find_spec(module) is None:
-            yield Problem(BY_KEY[key].name, f"the package {module} is not installed in the application's environment", module)
+            yield Problem(
+                BY_KEY[key].name, f"the package {module} is not installed in the application's environment", module
+            )
     if cfg.uvicorn_http2 and cfg.uvicorn_http != "zttp":
         yield Problem("UVICORN_HTTP2", "needs UVICORN_HTTP=zttp and the package zttp", "true")
 
@@ -155,4 +162,3 @@ def _gunicorn(cfg: Any) -> Iterator[Problem]:
     pidfile = os.path.dirname(os.path.abspath(cfg.pidfile)) if cfg.pidfile else None
     if pidfile and not os.access(pidfile, os.W_OK):
         yield Problem("GUNICORN_PIDFILE", f"the directory {pidfile} cannot be written", cfg.pidfile)
-

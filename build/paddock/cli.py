@@ -10,7 +10,6 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from paddock.errors import EXIT_FAILURE, ConfigurationError, StartError
 from paddock.report import refuse, say
@@ -59,10 +58,10 @@ def check(arguments: list[str]) -> int:
     from paddock.server import Server
 
     server = Server(arguments, os.environ)
-    server.load_application()
-    for warning in server.all_warnings():
+    _, kind = server.load_application()
+    for warning in server.warnings + server.late_warnings(kind):
         say(logging.WARNING, warning)
-    print(server.summary())
+    print(server.summary(kind))
     return 0
 
 
@@ -74,7 +73,9 @@ def config(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     server = Server([word for word in arguments if word != "--json"], os.environ, find_application=False)
     rows = effective_settings(server)
-    print(json.dumps(rows, indent=2, default=str) if as_json else text_table(rows, ("name", "value", "source", "origin")))
+    print(
+        json.dumps(rows, indent=2, default=str) if as_json else text_table(rows, ("name", "value", "source", "origin"))
+    )
     return 0
 
 
@@ -97,7 +98,7 @@ def _run_module(name: str) -> Callable[[list[str]], int]:
     return run
 
 
-COMMANDS: dict[str, Callable[[list[str]], Any]] = {
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": serve,
     "check": check,
     "config": config,

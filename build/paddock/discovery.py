@@ -125,6 +125,19 @@ def find(directory: Path) -> Target:
     raise StartError(_nothing(directory))
 
 
+def directory_of(spec: str, directory: Path) -> Path:
+    """Return where the application that `spec` names is imported from: `directory`, or its `src` if only that has it.
+
+    https://packaging.python.org/en/latest/discussions/src-layout-vs-flat-layout/
+    """
+    name = spec.partition(":")[0].partition(".")[0]
+
+    def has(place: Path) -> bool:
+        return bool(name) and ((place / name).is_dir() or (place / f"{name}.py").is_file())
+
+    return directory / "src" if has(directory / "src") and not has(directory) else directory
+
+
 def modules(directory: Path) -> dict[str, Source]:
     """Return the modules in `directory` and in the packages directly below it, by the name they are imported by."""
     files = [*_listing(directory), *(file for package in _packages(directory) for file in _listing(package))]

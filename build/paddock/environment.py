@@ -15,14 +15,12 @@ from paddock.errors import Problem
 from paddock.parsers import Boolean, Checked, Integer, Items, JsonObject, ReadableFile, Text, nearest
 from paddock.settings import AUTO, BY_NAME, SETTINGS, UVICORN_REPLACED, Setting
 from paddock.sizing import read_limits, size
+from paddock.state import DIRECTORIES
 from paddock.workers import class_path
 
 DEFAULT = "default"
 ENVIRONMENT = "environment"
 FILE = "file"
-
-WRITABLE_CANDIDATES = ("/dev/shm", "/run", "/tmp")
-"""Where the heartbeats may live, in order: a disk is the last resort."""
 
 SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://\S+:[0-9]+")
 SERVICE_LINK_NAME = re.compile(r".+_(SERVICE_(HOST|PORT)(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
@@ -245,7 +243,9 @@ class _Resolver:
         name = str(host.value or default_host).strip("[]")
         origins = [value.origin for value in (host, port) if value.origin]
         address = f"[{name}]" if ":" in name else name
-        return Value([f"{address}:{default_port if port.value is None else port.value}"], ENVIRONMENT, " ".join(origins))
+        return Value(
+            [f"{address}:{default_port if port.value is None else port.value}"], ENVIRONMENT, " ".join(origins)
+        )
 
     def workers(self) -> Value:
         workers = self.result.values["workers"]
@@ -259,10 +259,10 @@ class _Resolver:
         value = self.result.values["worker_tmp_dir"]
         if value.value:
             return value
-        for directory in WRITABLE_CANDIDATES:
+        for directory in DIRECTORIES:
             if os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK):
                 return Value(directory)
-        candidates = ", ".join(WRITABLE_CANDIDATES)
+        candidates = ", ".join(DIRECTORIES)
         self.problem("WORKER_TMP_DIR", f"none of {candidates} can be written: name a directory that can, or mount one")
         return value
 

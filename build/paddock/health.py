@@ -65,7 +65,7 @@ def check(environ: Mapping[str, str]) -> str:
 
 def _find(environ: Mapping[str, str]) -> State | None:
     """The state of the server that runs in this container, from the directories that `serve` chooses from."""
-    for directory in (environ.get("WORKER_TMP_DIR"), "/dev/shm", "/run", "/tmp"):  # noqa: S108
+    for directory in (environ.get("WORKER_TMP_DIR"), *state.DIRECTORIES):
         if directory:
             found = State.read(directory)
             if found is not None and found.alive:

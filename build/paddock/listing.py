@@ -46,7 +46,9 @@ def text_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str
     """Return `rows` as aligned columns under a heading."""
     lines = [[column.upper() for column in columns], *([_cell(row[column]) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def _cell(value: Any) -> str:
@@ -85,7 +87,8 @@ def _as_json() -> str:
 
 def _as_markdown() -> str:
     return "\n\n".join(
-        f"**{section}**\n\n| variable | default | expected | |\n|---|---|---|---|\n" + "\n".join(map(_markdown_row, group))
+        f"**{section}**\n\n| variable | default | expected | |\n|---|---|---|---|\n"
+        + "\n".join(map(_markdown_row, group))
         for section, group in groupby(SETTINGS, key=lambda setting: setting.section)
     )
 
@@ -94,7 +97,13 @@ def _markdown_row(setting: Setting) -> str:
     default = f"`{_default(setting)}`" if setting.default is not None else ""
     aliases = [f"`{alias}`" for alias in setting.aliases]
     help_text = setting.help + (f" Also: {', '.join(aliases)}." if aliases else "")
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (f"`{setting.name}`", default, setting.parser.expected, help_text)) + " |"
+    return (
+        "| "
+        + " | ".join(
+            cell.replace("|", "\\|") for cell in (f"`{setting.name}`", default, setting.parser.expected, help_text)
+        )
+        + " |"
+    )
 
 
 FORMATS: dict[str, Callable[[], str]] = {"table": _as_table, "markdown": _as_markdown, "json": _as_json}

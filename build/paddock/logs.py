@@ -74,6 +74,8 @@ def formatter(log_format: str) -> logging.Formatter:
 class Logger(glogging.Logger):  # type: ignore[misc]
     """Gunicorn's logger, with the image's format, for the application's loggers and Uvicorn's as well."""
 
+    own_handlers: tuple[logging.Handler, ...] = ()
+
     def setup(self, cfg: Any) -> None:
         """Make the handlers that `cfg` asks for. A user's own logging configuration is obeyed and left alone."""
         super().setup(cfg)
@@ -89,11 +91,10 @@ class Logger(glogging.Logger):  # type: ignore[misc]
     def adopt_root(self) -> None:
         """Send what the application and Uvicorn log to the same place as the server's own log."""
         root = logging.getLogger()
-        for handler in list(root.handlers):
-            if handler in self.error_handlers:
-                root.removeHandler(handler)
-        self.error_handlers = list(self.error_log.handlers)
-        for handler in self.error_handlers:
+        for handler in self.own_handlers:
+            root.removeHandler(handler)
+        self.own_handlers = tuple(self.error_log.handlers)
+        for handler in self.own_handlers:
             root.addHandler(handler)
         root.setLevel(self.loglevel)
         logging.captureWarnings(True)
@@ -227,4 +228,3 @@ def escape(text: str) -> str:
     if text.isprintable() and '"' not in text and "\\" not in text:
         return text
     return json.dumps(text)[1:-1]
-

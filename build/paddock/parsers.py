@@ -179,9 +179,7 @@ class ReadableFile:
 
     def __call__(self, text: str) -> str:
         if os.path.isdir(text):
-            raise Rejected(
-                f"{text} is a directory (which Docker creates when the source of a bind mount is missing)"
-            )
+            raise Rejected(f"{text} is a directory (which Docker creates when the source of a bind mount is missing)")
         if not os.path.exists(text):
             raise Rejected(f"{text} does not exist")
         if not os.access(text, os.R_OK):

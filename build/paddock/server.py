@@ -19,7 +19,7 @@ from paddock.environment import Value, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError
 from paddock.settings import BY_KEY, register
 from paddock.state import State, listeners_of
-from paddock.workers import class_path, short_name
+from paddock.workers import class_path
 
 IMAGE_CONF = next(
     path
@@ -42,6 +42,8 @@ class Server(Application):  # type: ignore[misc]
     `origins` tells for each of Gunicorn's settings that was given where its value comes from.
     """
 
+    cfg: Any
+
     def __init__(self, arguments: list[str], environ: Mapping[str, str], find_application: bool = True) -> None:
         """Read the whole configuration; `find_application` says whether one is needed.
 
@@ -56,7 +58,6 @@ class Server(Application):  # type: ignore[misc]
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.notes: list[str] = []
-        self.kind: application.Kind | None = None
         self.arbiter_pid = os.getpid()
         super().__init__("paddock [serve] [MODULE:ATTRIBUTE] [FLAGS]", prog="paddock")
 
@@ -172,7 +173,9 @@ class Server(Application):  # type: ignore[misc]
         for path in (self.cfg.pythonpath or "").split(","):
             if path:
                 _import_from(os.path.abspath(path))
-        if self.needs_application and not self.cfg.wsgi_app and not self.cfg.paste:
+        if self.cfg.wsgi_app:
+            _import_from(str(discovery.directory_of(self.cfg.wsgi_app, Path(self.cfg.chdir))))
+        elif self.needs_application and not self.cfg.paste:
             self.find_application()
         self.problems += checks.problems(self.cfg, self.origins)
         self.warnings += checks.warnings(self.cfg, self.origins)
@@ -185,9 +188,8 @@ class Server(Application):  # type: ignore[misc]
             self.problems.append(Problem("APP_MODULE", str(error)))
             return
         _import_from(str(target.path))
-        spec = target.module if target.attribute is None else f"{target.module}:{target.attribute}"
-        self.cfg.set("wsgi_app", spec)
-        self.origins["wsgi_app"] = Value(spec, "found", str(target.path))
+        self.cfg.set("wsgi_app", target.spec)
+        self.origins["wsgi_app"] = Value(target.spec, "found", str(target.path))
 
     def load(self) -> Any:
         """Import the application and find out what it is: Gunicorn calls this once for each process that needs it.
@@ -197,7 +199,7 @@ class Server(Application):  # type: ignore[misc]
             SystemExit: in a worker, after the reason was logged.
         """
         try:
-            return self.load_application()
+            return self.load_application()[0]
         except (StartError, ConfigurationError) as error:
             if os.getpid() == self.arbiter_pid:
                 raise
@@ -205,8 +207,8 @@ class Server(Application):  # type: ignore[misc]
             status = EXIT_CONFIG if isinstance(error, ConfigurationError) else Arbiter.APP_LOAD_ERROR
             raise SystemExit(status) from None
 
-    def load_application(self) -> Any:
-        """Import the application and check that the worker class can serve it.
+    def load_application(self) -> tuple[Any, application.Kind]:
+        """Import the application and check that the worker class can serve it; return it and what it is.
 
         Raises:
             StartError: when it cannot be imported or is no application.
@@ -217,12 +219,13 @@ class Server(Application):  # type: ignore[misc]
 
             loaded: object = get_wsgi_app(self.cfg.paste, defaults=self.cfg.paste_global_conf)
         else:
-            loaded = application.load(self.cfg.wsgi_app)
-        served, self.kind = application.resolve(loaded, self.cfg.app_type)
-        problems = checks.kind_problems(self.cfg, self.kind)
-        if problems:
+            loaded = application.load(
+                self.cfg.wsgi_app, discovery.directory_of(self.cfg.wsgi_app, Path(self.cfg.chdir))
+            )
+        served, kind = application.resolve(loaded, self.cfg.app_type)
+        if problems := checks.kind_problems(self.cfg, kind):
             raise ConfigurationError(problems)
-        return served
+        return served, kind
 
     def run(self) -> None:
         """Serve until stopped. Ends with SystemExit."""
@@ -232,16 +235,10 @@ class Server(Application):  # type: ignore[misc]
         """Return what only the imported application tells to have no effect."""
         return [] if checks.known_kind(self.cfg) else checks.without_effect(self.origins, kind)
 
-    def all_warnings(self) -> list[str]:
-        """Return every warning, once the application is imported."""
-        return self.warnings + (self.late_warnings(self.kind) if self.kind else [])
-
-    def summary(self) -> str:
-        """Return, in a line, what would be served and how; the application must be imported."""
-        assert self.kind is not None
-        name = short_name(self.cfg.worker_class_str)
-        served_by = name if name != "auto" else ("uvicorn" if self.kind.asgi else "gthread")
-        return f"{self.cfg.wsgi_app}: {self.kind}, served by {self.cfg.workers} workers of class {served_by}"
+    def summary(self, kind: application.Kind) -> str:
+        """Return, in a line, what would be served and how."""
+        worker = checks.serves(self.cfg, kind)
+        return f"{self.cfg.wsgi_app}: {kind}, served by {self.cfg.workers} workers of class {worker}"
 
     def announce(self, phase: str) -> None:
         """Tell the health check how far the start is, before there is an arbiter that does."""
@@ -291,4 +288,3 @@ def _worker_class(given: Any) -> Any:
 def _import_from(path: str) -> None:
     if path not in sys.path:
         sys.path.insert(0, path)
-

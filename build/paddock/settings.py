@@ -233,7 +233,14 @@ SETTINGS: tuple[Setting, ...] = (
         "The host part of `BIND` when that is unset.",
         start_only=True,
     ),
-    Setting("PORT", Port(), None, SOCKET, "The port part of `BIND` when that is unset, as many platforms set it.", start_only=True),
+    Setting(
+        "PORT",
+        Port(),
+        None,
+        SOCKET,
+        "The port part of `BIND` when that is unset, as many platforms set it.",
+        start_only=True,
+    ),
     Setting(
         "KEEP_ALIVE",
         Integer(0, 86400, "seconds"),
@@ -268,7 +275,9 @@ SETTINGS: tuple[Setting, ...] = (
         "Read the client's address from the PROXY protocol. WSGI only.",
         sets="proxy_protocol",
     ),
-    Setting("CERTFILE", ReadableFile(), None, TLS, "The certificate and its chain (PEM); turns TLS on.", sets="certfile"),
+    Setting(
+        "CERTFILE", ReadableFile(), None, TLS, "The certificate and its chain (PEM); turns TLS on.", sets="certfile"
+    ),
     Setting(
         "KEYFILE",
         ReadableFile(),
@@ -277,9 +286,7 @@ SETTINGS: tuple[Setting, ...] = (
         "The private key (PEM). Unset: it is in `CERTFILE`.",
         sets="keyfile",
     ),
-    Setting(
-        "KEYFILE_PASSWORD", Text(), None, TLS, "The password of an encrypted private key.", secret=True
-    ),
+    Setting("KEYFILE_PASSWORD", Text(), None, TLS, "The password of an encrypted private key.", secret=True),
     Setting(
         "CA_CERTS",
         ReadableFile(),
@@ -296,7 +303,9 @@ SETTINGS: tuple[Setting, ...] = (
         "Whether clients must show a certificate.",
         sets="cert_reqs",
     ),
-    Setting("CIPHERS", Text(), None, TLS, "OpenSSL's list of ciphers for TLS 1.2. Unset: Python's choice.", sets="ciphers"),
+    Setting(
+        "CIPHERS", Text(), None, TLS, "OpenSSL's list of ciphers for TLS 1.2. Unset: Python's choice.", sets="ciphers"
+    ),
     Setting(
         "LOG_LEVEL",
         _words("debug", "info", "warning", "error", "critical"),
@@ -310,7 +319,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ERROR_LOG", LogFile(), "-", LOGGING, "Everything else, on stderr.", sets="errorlog"),
     Setting(
         "ACCESS_LOG_FORMAT",
-        Text("a line with Gunicorn's atoms, such as %(h)s \"%(r)s\" %(s)s %(L)s"),
+        Text('a line with Gunicorn\'s atoms, such as %(h)s "%(r)s" %(s)s %(L)s'),
         ACCESS_LOG_FORMAT,
         LOGGING,
         "The access log's line, the same for ASGI and WSGI; the default ends with the response time in seconds.",
@@ -357,7 +366,11 @@ SETTINGS: tuple[Setting, ...] = (
         sets="reload",
     ),
     Setting(
-        "UVICORN_LIFESPAN", _words(AUTO, "on", "off"), AUTO, UVICORN, "`on`: a failure in lifespan startup ends the start."
+        "UVICORN_LIFESPAN",
+        _words(AUTO, "on", "off"),
+        AUTO,
+        UVICORN,
+        "`on`: a failure in lifespan startup ends the start.",
     ),
     Setting("UVICORN_LOOP", _words(AUTO, "asyncio", "uvloop"), AUTO, UVICORN, "The event loop; `auto` is uvloop."),
     Setting(
@@ -377,11 +390,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("UVICORN_WS_MAX_SIZE", Integer(1, unit="bytes"), "16777216", UVICORN, "The largest WebSocket message."),
     Setting("UVICORN_WS_MAX_QUEUE", Integer(1), "32", UVICORN, "How many received WebSocket messages may wait."),
+    Setting("UVICORN_WS_PING_INTERVAL", Seconds(optional=True), "20", UVICORN, "Seconds between WebSocket pings."),
     Setting(
-        "UVICORN_WS_PING_INTERVAL", Seconds(optional=True), "20", UVICORN, "Seconds between WebSocket pings."
-    ),
-    Setting(
-        "UVICORN_WS_PING_TIMEOUT", Seconds(optional=True), "20", UVICORN, "Seconds a WebSocket may take to answer a ping."
+        "UVICORN_WS_PING_TIMEOUT",
+        Seconds(optional=True),
+        "20",
+        UVICORN,
+        "Seconds a WebSocket may take to answer a ping.",
     ),
     Setting("UVICORN_WS_PER_MESSAGE_DEFLATE", Boolean(), "true", UVICORN, "Compress WebSocket messages."),
     Setting(
@@ -392,7 +407,11 @@ SETTINGS: tuple[Setting, ...] = (
         "Answer 503 beyond so many connections or tasks in one worker.",
     ),
     Setting(
-        "UVICORN_PROXY_HEADERS", Boolean(), "true", UVICORN, "Believe forwarded headers of `FORWARDED_ALLOW_IPS` at all."
+        "UVICORN_PROXY_HEADERS",
+        Boolean(),
+        "true",
+        UVICORN,
+        "Believe forwarded headers of `FORWARDED_ALLOW_IPS` at all.",
     ),
     Setting("UVICORN_SERVER_HEADER", Boolean(), "false", UVICORN, "Send `Server: uvicorn`."),
     Setting("UVICORN_DATE_HEADER", Boolean(), "true", UVICORN, "Send `Date`."),

@@ -17,6 +17,13 @@ READY = "ready"
 DRAINING = "draining"
 
 
+DIRECTORIES = ("/dev/shm", "/run", "/tmp")  # noqa: S108
+"""Where the file and the workers' heartbeats live unless WORKER_TMP_DIR says so: the first that can be written.
+
+A disk is the last resort: where it is slow, workers look dead.
+"""
+
+
 def path(directory: str) -> str:
     """The state file of this container in `directory`.
 

@@ -47,7 +47,9 @@ def problems(cfg: Any) -> Iterator[Problem]:
             yield Problem(name, "has no effect without CERTFILE and KEYFILE: set them")
         return
     if cfg.cert_reqs and not cfg.ca_certs:
-        yield Problem("CERT_REQS", "needs CA_CERTS, the authorities that sign clients' certificates", str(cfg.cert_reqs))
+        yield Problem(
+            "CERT_REQS", "needs CA_CERTS, the authorities that sign clients' certificates", str(cfg.cert_reqs)
+        )
         return
     try:
         cfg.ssl_context(cfg, lambda: ssl_context(cfg, ssl.create_default_context))

@@ -533,9 +533,8 @@ def test_what_is_no_application(obj: object, text: str) -> None:
     assert text in refusal(obj)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated when the function is defined")
 def test_annotations_are_not_evaluated(write: Write) -> None:
-    source = "def create_app(config: OnlyForTypeCheckers = None): return app\n"
+    source = "from __future__ import annotations\ndef create_app(config: OnlyForTypeCheckers = None): return app\n"
     write({"shop.py": source + "def app(environ, start_response): ...\n"})
     assert resolve(load("shop:create_app"))[1] is Kind.WSGI
 

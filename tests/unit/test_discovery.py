@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.discovery import Target, contents, find, modules
+from paddock.discovery import Target, contents, directory_of, find, modules
 from paddock.errors import StartError
 
 APP = "app = object()\n"
@@ -262,3 +262,20 @@ def test_contents_of_a_large_directory(tmp_path: Path) -> None:
 def test_modules(tmp_path: Path) -> None:
     write(tmp_path, {"main.py": "", "shop/__init__.py": "", "shop/views.py": "", "notes.txt": ""})
     assert set(modules(tmp_path)) == {"main", "shop", "shop.views"}
+
+
+@pytest.mark.parametrize(
+    ("file", "spec", "expected"),
+    [
+        ("shop/main.py", "shop.main:app", "."),
+        ("src/shop/main.py", "shop.main:app", "src"),
+        ("src/shop.py", "shop", "src"),
+        ("src/shop.py", "src.shop:app", "."),
+        ("other.py", "elsewhere:app", "."),
+    ],
+)
+def test_directory_of_a_named_application(tmp_path: Path, file: str, spec: str, expected: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(APP)
+
+    assert directory_of(spec, tmp_path) == tmp_path / expected

@@ -14,6 +14,6 @@ class AutoWorker(ThreadWorker):
 
     def adopt(self) -> None:
         """Turn into the class that serves this kind of application, with that class's signal handlers."""
-        self.__class__ = UvicornWorker if self.kind.asgi else ThreadWorker  # type: ignore[assignment]
+        self.__class__ = UvicornWorker if self.kind.asgi else ThreadWorker
         self.init_signals()
         self.adopt()

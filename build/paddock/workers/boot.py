@@ -14,6 +14,7 @@ from paddock.application import Kind, resolve
 class BootingWorker(Worker):  # type: ignore[misc]
     """A worker that knows what kind of application it has, and that ends at once when told to before it serves."""
 
+    wsgi: Any
     kind: Kind
 
     def load_wsgi(self) -> None:
