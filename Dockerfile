@@ -62,7 +62,8 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
     set -eu
     [ ! -e /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca
     /uv/uv pip install --python /usr/local/bin/python --target /opt/paddock/lib --no-deps .
-    rm -f /opt/paddock/lib/.lock /opt/paddock/lib/paddock-*.dist-info/*.json
+    # uv's notes on where and when it built this, and their hashes, would make every build another one.
+    rm -f /opt/paddock/lib/.lock /opt/paddock/lib/paddock-*.dist-info/*.json /opt/paddock/lib/paddock-*.dist-info/RECORD
     ln -s paddock /opt/paddock/bin/gunicorn
     ln -s paddock /opt/paddock/bin/uvicorn
     ln -s "/usr/local/bin/$(python -c 'import sys; print("python%d.%d" % sys.version_info[:2])')" /opt/paddock/python
