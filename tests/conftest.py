@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,15 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
         if time.monotonic() > deadline:
             pytest.fail(f"waited {patience:.0f} s in vain: {what}")
         time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a container ended, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
 
 
 class Container:
@@ -113,6 +123,10 @@ class Container:
         """Wait for the end of the main process, and return its exit status."""
         return int(self.raw.wait(timeout=PATIENCE)["StatusCode"])
 
+    def outcome(self) -> Outcome:
+        """Wait for the end of the main process, and return all there is to know."""
+        return Outcome(self.wait_exit(), self.logs(stderr=False), self.logs(stdout=False))
+
     def stop(self, seconds: int = 30) -> int:
         """Send SIGTERM, and return the exit status."""
         self.raw.stop(timeout=seconds)
@@ -172,7 +186,9 @@ def start(engine: docker.DockerClient, slim: str) -> Iterator[Callable[..., Cont
     """
     containers: list[Container] = []
 
-    def run(app: str | None = None, command: Any = None, *, image: str = slim, allow: tuple[str, ...] = (), **options: Any):
+    def run(
+        app: str | None = None, command: Any = None, *, image: str = slim, allow: tuple[str, ...] = (), **options: Any
+    ):
         volumes = dict(options.pop("volumes", {}))
         if app:
             volumes[str(APPS / app)] = {"bind": "/app/main.py" if app.endswith(".py") else "/app", "mode": "ro"}
@@ -189,3 +205,26 @@ def start(engine: docker.DockerClient, slim: str) -> Iterator[Callable[..., Cont
     finally:
         for container in containers:
             container.raw.remove(force=True, v=True)
+
+
+@pytest.fixture
+def finish(start: Callable[..., Container]) -> Callable[..., Outcome]:
+    """Run containers to their end: takes what `start` takes, returns the Outcome. What they say is the test's matter."""
+
+    def run(*args: Any, **options: Any) -> Outcome:
+        return start(*args, allow=("",), **options).outcome()
+
+    return run
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Callable[..., dict[str, dict[str, str]]]:
+    """Write a file that a container sees: `volumes=mount("/app/main.py", "…", 0o755)`; join several with `|`."""
+
+    def write(at: str, text: str, mode: int = 0o644) -> dict[str, dict[str, str]]:
+        file = tmp_path / at.strip("/").replace("/", "-")
+        file.write_text(text)
+        file.chmod(mode)
+        return {str(file): {"bind": at, "mode": "ro"}}
+
+    return write
