@@ -3,7 +3,7 @@ variable "IMAGE" {
   default     = "paddock"
   description = "Repository of the tags: paddock for a local build, the registry's repository in CI"
   validation {
-    condition     = IMAGE == regex("^[a-z0-9]+(?:[._:/-][a-z0-9]+)*$", IMAGE)
+    condition     = length(regexall("^([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9][a-z0-9._/-]*$", IMAGE)) == 1
     error_message = "IMAGE must be a repository without a tag, like paddock or ghcr.io/someone/paddock."
   }
 }
@@ -20,13 +20,13 @@ variable "PYTHONS" {
   description = "The Python versions there is an image for"
 }
 
-variable "PADDOCK_PYTHON" {
+variable "DEFAULT_PYTHON" {
   type        = string
   default     = "3.14"
   description = "The default Python: what :latest and the examples have"
   validation {
-    condition     = contains(PYTHONS, PADDOCK_PYTHON)
-    error_message = "PADDOCK_PYTHON must be one of PYTHONS."
+    condition     = contains(PYTHONS, DEFAULT_PYTHON)
+    error_message = "DEFAULT_PYTHON must be one of PYTHONS."
   }
 }
 
@@ -98,7 +98,7 @@ function "target_of" {
 function "tags" {
   params = [python, variant]
   result = [
-    for tag in concat([python], python == PADDOCK_PYTHON ? ["latest"] : []) :
+    for tag in concat([python], python == DEFAULT_PYTHON ? ["latest"] : []) :
     variant == "full" ? "${IMAGE}:${tag}" : tag == "latest" ? "${IMAGE}:${variant}" : "${IMAGE}:${tag}-${variant}"
   ]
 }
@@ -107,13 +107,13 @@ function "tags" {
 function "images" {
   params = []
   result = {
-    "paddock:${PADDOCK_PYTHON}"      = "target:${target_of(PADDOCK_PYTHON, "full")}"
-    "paddock:${PADDOCK_PYTHON}-slim" = "target:${target_of(PADDOCK_PYTHON, "slim")}"
+    "paddock:${DEFAULT_PYTHON}"      = "target:${target_of(DEFAULT_PYTHON, "full")}"
+    "paddock:${DEFAULT_PYTHON}-slim" = "target:${target_of(DEFAULT_PYTHON, "slim")}"
   }
 }
 
 group "default" {
-  targets = [target_of(PADDOCK_PYTHON, "full"), target_of(PADDOCK_PYTHON, "slim")]
+  targets = [target_of(DEFAULT_PYTHON, "full"), target_of(DEFAULT_PYTHON, "slim")]
 }
 
 # What the tests start: the default Python, and one more.
@@ -171,7 +171,7 @@ target "image" {
 }
 
 target "image-check" {
-  inherits = [target_of(PADDOCK_PYTHON, "full")]
+  inherits = [target_of(DEFAULT_PYTHON, "full")]
   tags     = []
   call     = "check"
 }
