@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections import defaultdict
@@ -113,15 +114,21 @@ def _classes(cfg: Any) -> Iterator[Problem]:
         worker_class = cfg.worker_class
     except (Exception, SystemExit) as error:
         expected = "auto, uvicorn, gthread, another of Gunicorn's that is installed, or the path of a worker class"
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        yield Problem("WORKER_CLASS", f"cannot be loaded ({reason}); expected {expected}", str(given))
+        yield Problem("WORKER_CLASS", f"cannot be loaded ({_reason(error)}); expected {expected}", str(given))
     else:
         if not (isinstance(worker_class, type) and issubclass(worker_class, Worker)):
             yield Problem("WORKER_CLASS", "is not a worker class", short_name(str(given)))
     try:
         cfg.logger_class  # noqa: B018 (a property that loads the class)
     except (Exception, SystemExit) as error:
-        yield Problem("GUNICORN_LOGGER_CLASS", f"cannot be loaded ({error})", str(cfg.settings["logger_class"].get()))
+        name = str(cfg.settings["logger_class"].get())
+        yield Problem("GUNICORN_LOGGER_CLASS", f"cannot be loaded ({_reason(error)}); expected a class's path", name)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the exception's line: Gunicorn puts the whole traceback into the text of its own."""
+    lines = re.findall(r"^[\w.]+(?:Error|Exception|Exit|Warning|NotFound)\b.*", str(error), re.MULTILINE)
+    return lines[-1] if lines else f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _access_log_format(cfg: Any) -> Iterator[Problem]:

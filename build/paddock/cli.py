@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import runpy
 import sys
 from argparse import ArgumentParser
@@ -89,6 +90,15 @@ def settings(arguments: list[str]) -> int:
     return 0
 
 
+def version(arguments: list[str]) -> int:
+    """Print the versions of what serves."""
+    from importlib.metadata import version as installed
+
+    servers = (f"{name} {installed(name)}" for name in ("gunicorn", "uvicorn"))
+    print(*servers, f"Python {platform.python_version()}", sep=", ")
+    return 0
+
+
 def _run_module(name: str) -> Callable[[list[str]], int]:
     def run(arguments: list[str]) -> int:
         sys.argv = [name, *arguments]
@@ -105,4 +115,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "settings": settings,
     "gunicorn": _run_module("gunicorn"),
     "uvicorn": _run_module("uvicorn"),
+    "--version": version,
+    "-v": version,
 }

@@ -306,7 +306,7 @@ class GunicornParser:
             return JsonObject()
         if setting.action == "append" or isinstance(setting.default, list):
             return Items(Text(), "a list separated by commas")
-        return Text(f"a value for Gunicorn's {setting.name}")
+        return Text(f"what https://gunicorn.org/reference/settings/#{setting.name} says")
 
     def __call__(self, text: str) -> Any:
         try:
@@ -320,4 +320,5 @@ class GunicornParser:
             self.setting.set(value)
         except Exception as error:
             raise ValueError(f"{error or type(error).__name__}; expected {self.expected}") from None
-        return self.setting.get()
+        # As it was given: Gunicorn's configuration runs the validator again.
+        return value

@@ -15,11 +15,12 @@ from gunicorn.app.base import Application
 
 from paddock import application, checks, discovery
 from paddock.arbiter import Arbiter
-from paddock.environment import Value, resolve
+from paddock.environment import DEFAULT, Value, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError
 from paddock.settings import BY_KEY, register
 from paddock.state import State, listeners_of
 from paddock.workers import class_path
+from paddock.workers.boot import announcing
 
 IMAGE_CONF = next(
     path
@@ -30,6 +31,9 @@ IMAGE_CONF = next(
 
 USER_CONFS = ("gunicorn_conf.py", "gunicorn.conf.py")
 """A user's Gunicorn file, in the working directory, when GUNICORN_CONF names none."""
+
+SINGLE_THREADED = ("sync", "asgi")
+"""Worker classes that the default of THREADS is not for: Gunicorn would replace the first, and warn of the second."""
 
 CONF = "Gunicorn file"
 CMD_ARGS = "GUNICORN_CMD_ARGS"
@@ -169,6 +173,9 @@ class Server(Application):  # type: ignore[misc]
     def finish(self) -> None:
         """Find the application, and check what only the whole configuration can tell."""
         self.cfg.set("worker_class", _worker_class(self.cfg.settings["worker_class"].get()))
+        self.cfg.set("post_worker_init", announcing(self.cfg.post_worker_init))
+        if self.cfg.settings["worker_class"].get() in SINGLE_THREADED and self.origins["threads"].source == DEFAULT:
+            self.cfg.set("threads", 1)
         self.chdir()
         for path in (self.cfg.pythonpath or "").split(","):
             if path:

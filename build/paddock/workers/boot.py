@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -44,14 +45,26 @@ class BootingWorker(Worker):  # type: ignore[misc]
         if not self.booted:
             raise SystemExit(0)
 
-    def announce_ready(self) -> None:
-        """Tell the arbiter that this worker serves from now on.
 
-        One byte in the heartbeat file, which the arbiter has open too, so that no further channel is needed.
-        """
-        os.write(self.tmp.fileno(), b"r")
+def announce_ready(worker: Any) -> None:
+    """Tell the arbiter that `worker` serves from now on.
+
+    One byte in the heartbeat file, which the arbiter has open too, so that no further channel is needed.
+    """
+    os.write(worker.tmp.fileno(), b"r")
 
 
 def is_ready(worker: Any) -> bool:
     """Tell, in the arbiter, whether `worker` has announced itself."""
     return os.fstat(worker.tmp.fileno()).st_size > 0
+
+
+def announcing(post_worker_init: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return the hook, extended to announce workers of classes that are not the image's and cannot do it themselves."""
+
+    def hook(worker: Any) -> None:
+        post_worker_init(worker)
+        if not isinstance(worker, BootingWorker):
+            announce_ready(worker)
+
+    return hook

@@ -6,7 +6,7 @@ from typing import Any
 
 from gunicorn.workers import gthread
 
-from paddock.workers.boot import BootingWorker
+from paddock.workers.boot import BootingWorker, announce_ready
 
 
 class ThreadWorker(BootingWorker, gthread.ThreadWorker):  # type: ignore[misc]
@@ -19,7 +19,7 @@ class ThreadWorker(BootingWorker, gthread.ThreadWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to stop."""
-        self.announce_ready()
+        announce_ready(self)
         super().run()
 
 

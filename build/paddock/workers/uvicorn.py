@@ -26,7 +26,7 @@ from gunicorn.arbiter import Arbiter
 from paddock.application import Kind
 from paddock.logs import AccessLog
 from paddock.settings import BY_KEY, UVICORN
-from paddock.workers.boot import BootingWorker
+from paddock.workers.boot import BootingWorker, announce_ready
 
 SHUTDOWN_SHARE = 0.25
 """The part of the graceful timeout that is kept for lifespan shutdown: the arbiter kills at its end."""
@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
         """Run lifespan startup and start to accept."""
         await super().startup(sockets)
         if self.started:
-            self.worker.announce_ready()
+            announce_ready(self.worker)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop accepting, finish what is in flight, run lifespan shutdown.
