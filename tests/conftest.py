@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import docker
@@ -226,5 +227,21 @@ def mount(tmp_path: Path) -> Callable[..., dict[str, dict[str, str]]]:
         file.write_text(text)
         file.chmod(mode)
         return {str(file): {"bind": at, "mode": "ro"}}
+
+    return write
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., dict[str, dict[str, str]]]:
+    """Write files that a container sees as one directory: `volumes=project({"app/main.py": "…"})` mounts /app."""
+
+    def write(files: dict[str, str], at: str = "/app") -> dict[str, dict[str, str]]:
+        root = Path(mkdtemp(dir=tmp_path))
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o755)
+        return {str(root): {"bind": at, "mode": "ro"}}
 
     return write
