@@ -225,8 +225,10 @@ class _Resolver:
                 self.result.secrets[name] = found[0]
 
     def check_required(self) -> None:
+        from_files = {f"{name}_FILE" for name in self.result.secrets_env or ()} & set(self.environ)
         for name in self.result.required_env or ():
-            if not (self.environ.get(name, "").strip() or name in self.result.secrets):
+            # A secret's file that cannot be read has its own message.
+            if not self.environ.get(name, "").strip() and f"{name}_FILE" not in from_files:
                 state = "is empty" if name in self.environ else "is not set"
                 self.problem(name, f"{state}, and REQUIRED_ENV names it")
         for path in self.result.required_files or ():
