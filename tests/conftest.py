@@ -111,8 +111,16 @@ class Container:
         return self
 
     def wait_healthy(self) -> Container:
-        """Wait until Docker calls the container healthy."""
-        wait_until(lambda: self.health() == "healthy", "a healthy container")
+        """Wait until Docker calls the container healthy; fail at once when it ends."""
+
+        def healthy() -> bool:
+            if self.health() == "healthy":
+                return True
+            if not self.running:
+                pytest.fail(f"the container ended:\n{self.logs()}")
+            return False
+
+        wait_until(healthy, "a healthy container")
         return self
 
     def health(self) -> str:
