@@ -15,7 +15,7 @@ async def app(scope, receive, send):
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return
-    print("began", scope["path"], flush=True)
+    print(f"began {scope['path']}", flush=True)
     _, _, rest = scope["path"].partition("/")
     order, _, argument = rest.partition("/")
     status = 200
@@ -26,6 +26,8 @@ async def app(scope, receive, send):
             await asyncio.sleep(float(argument))
         case "block":
             time.sleep(float(argument))  # noqa: ASYNC251
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
-    print("ended", scope["path"], flush=True)
+    body = b"" if status in (204, 304) else b"ok"
+    headers = [(b"content-length", str(len(body)).encode())] if body else []
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+    print(f"ended {scope['path']}", flush=True)

@@ -8,7 +8,7 @@ atexit.register(lambda: print("atexit ran", flush=True))
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
-    print("began", path, flush=True)
+    print(f"began {path}", flush=True)
     order, _, argument = path.lstrip("/").partition("/")
     status = "200"
     match order:
@@ -16,6 +16,7 @@ def app(environ, start_response):
             status = argument
         case "sleep":
             time.sleep(float(argument))
-    start_response(f"{status} Words", [("Content-Length", "2")])
-    print("ended", path, flush=True)
-    return [b"ok"]
+    body = b"" if status in ("204", "304") else b"ok"
+    start_response(f"{status} Words", [("Content-Length", str(len(body)))] if body else [])
+    print(f"ended {path}", flush=True)
+    return [body]
