@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import tarfile
 
@@ -11,7 +12,7 @@ from conftest import Container
 from paddock.settings import SETTINGS
 
 VARIANTS = ("full", "slim")
-PYTHONS = ("3.13", "3.14")
+PYTHONS = [os.environ["PADDOCK_PYTHON"]] if "PADDOCK_PYTHON" in os.environ else ["3.13", "3.14"]
 """The Pythons of which `./dev test` bakes the images."""
 
 SETUID_OF_DEBIAN = {
