@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 Address = str
 
+MEBIBYTE = 1024 * 1024
+
 
 class Parser(Protocol):
     """What the table of settings asks of a parser."""
@@ -87,6 +89,28 @@ class Seconds:
         if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or float(text) > self.most:
             raise ValueError(text)
         return float(text)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of bytes, with a unit if need be: `512MiB`, `1.5 GiB`, `500MB`. The value is in bytes."""
+
+    least: int = 1
+
+    @property
+    def expected(self) -> str:
+        return f"a size such as 512MiB or 2GiB, {self.least // MEBIBYTE} MiB or more"
+
+    def __call__(self, text: str) -> int:
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?b?)", text.lower())
+        if not match:
+            raise ValueError(text)
+        number, unit = match.groups()
+        factor = (1024 if "i" in unit or not unit.endswith("b") else 1000) ** " kmgt".index(unit[:1].strip("b") or " ")
+        value = float(number) * factor
+        if not self.least <= value < 2**60:
+            raise ValueError(text)
+        return int(value)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ line can set it like any other.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from paddock.parsers import (
+    MEBIBYTE,
     BindAddress,
     Boolean,
     Checked,
@@ -25,6 +27,7 @@ from paddock.parsers import (
     ReadableFile,
     Rejected,
     Seconds,
+    Size,
     Text,
     TrustedProxies,
     WritableDirectory,
@@ -198,6 +201,29 @@ SETTINGS: tuple[Setting, ...] = (
         "Up to so many requests more, at random, so that workers are not replaced all at once. Unset: a tenth of "
         "`MAX_REQUESTS`.",
         sets="max_requests_jitter",
+    ),
+    Setting(
+        "MAX_WORKER_MEMORY",
+        Size(16 * MEBIBYTE),
+        None,
+        PROCESSES,
+        "A worker that holds more resident memory than this, such as `512MiB`, is replaced gracefully. Unset: never.",
+    ),
+    Setting(
+        "BOOT_TIMEOUT",
+        Integer(0, 86400, "seconds"),
+        "120",
+        PROCESSES,
+        "How long a worker may take to import the application and to start it up, 0 without end. Longer than "
+        "`TIMEOUT`, because a cold start may wait for a database.",
+    ),
+    Setting(
+        "DRAIN_DELAY",
+        Seconds(),
+        "0",
+        PROCESSES,
+        "Seconds between SIGTERM and the end of accepting, for load balancers that learn late that the container goes; "
+        "part of `GRACEFUL_TIMEOUT`. Answers say `Connection: close` meanwhile.",
     ),
     Setting(
         "PRELOAD_APP",
@@ -458,6 +484,18 @@ UVICORN_REPLACED = {
     "SSL_CIPHERS": "CIPHERS",
 }
 """Uvicorn's options that Gunicorn reaches, and the variable to use instead of `UVICORN_<NAME>`."""
+
+
+def own(cfg: Any, key: str) -> Any:
+    """Return the value of one of the image's own settings, for Gunicorn's configuration `cfg`.
+
+    Under plain `gunicorn -c` that was made before Gunicorn knew of them, so they come from the environment there.
+    """
+    if key in cfg.settings:
+        return cfg.settings[key].get()
+    from paddock.environment import resolve
+
+    return resolve(os.environ).values[key].value
 
 
 def register() -> None:

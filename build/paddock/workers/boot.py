@@ -1,8 +1,13 @@
-"""What the image's worker classes share between the fork and the first request."""
+"""What the image's worker classes share: how they begin, when they want to be replaced, how they are told to stop."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -10,18 +15,49 @@ from typing import Any
 from gunicorn.workers.base import Worker
 
 from paddock.application import Kind, resolve
+from paddock.errors import EXIT_FAILURE
+from paddock.marks import announce_ready, ask_for_replacement, is_dismissed
+from paddock.settings import own
+
+SHUTDOWN_SHARE = 0.25
+"""The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
+
+LINGER = 1.0
+"""Seconds that an idle connection of a stopping worker stays open, for a request that may be on its way already."""
 
 
 class BootingWorker(Worker):  # type: ignore[misc]
-    """A worker that knows what kind of application it has, and that ends at once when told to before it serves."""
+    """A worker that knows what kind of application it has, and loses nothing when it goes."""
 
     wsgi: Any
     kind: Kind
+    max_requests: int
+    draining = False
+    accept_until = 0.0
+    stop_by = float("inf")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Gunicorn's own classes would stop by themselves, before there is another.
+        self.replace_after, self.max_requests = self.max_requests, sys.maxsize
+
+    def init_process(self) -> None:
+        """Run the worker's whole life, and see to it that the process ends when that does."""
+        status = EXIT_FAILURE
+        try:
+            super().init_process()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            raise
+        finally:
+            self.begin_stop()
+            end_by(self.stop_by, status)
 
     def load_wsgi(self) -> None:
         """Import the application, find out what it is, and `adopt` it."""
         super().load_wsgi()
-        self.wsgi, self.kind = resolve(self.wsgi, getattr(self.cfg, "app_type", "auto"))
+        self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
                 self.log.warning("%s", warning)
@@ -30,9 +66,30 @@ class BootingWorker(Worker):  # type: ignore[misc]
     def adopt(self) -> None:
         """Prepare for the application in `wsgi`, once it is imported."""
 
+    def notify(self) -> None:
+        """Tell the arbiter that the worker lives, and whether it has had its time."""
+        super().notify()
+        if self.requests() >= self.replace_after:
+            self.ask_for_replacement(b"n")
+        limit = own(self.cfg, "max_worker_memory")
+        if limit and resident_memory() > limit:
+            self.ask_for_replacement(b"m")
+
+    def requests(self) -> int:
+        """Return how many requests the worker has served."""
+        return int(self.nr)
+
+    def ask_for_replacement(self, mark: bytes) -> None:
+        """Ask the image's arbiter for a successor; under another arbiter just make room for one."""
+        if "boot_timeout" in self.cfg.settings:
+            ask_for_replacement(self, mark)
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: finish what is in flight; while the application is imported there is nothing to finish."""
         self.exit_if_booting()
+        self.begin_stop()
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
@@ -45,18 +102,40 @@ class BootingWorker(Worker):  # type: ignore[misc]
         if not self.booted:
             raise SystemExit(0)
 
+    def begin_stop(self) -> None:
+        """Set the times of a graceful stop, all counted from now."""
+        if self.stop_by != float("inf"):
+            return
+        now = time.monotonic()
+        dismissed = is_dismissed(self)
+        self.draining = not dismissed
+        self.accept_until = now if dismissed else now + own(self.cfg, "drain_delay")
+        self.stop_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
 
-def announce_ready(worker: Any) -> None:
-    """Tell the arbiter that `worker` serves from now on.
 
-    One byte in the heartbeat file, which the arbiter has open too, so that no further channel is needed.
+def end_by(deadline: float, status: int) -> None:
+    """End the process with `status` at the monotonic time `deadline`, if it has not ended before.
+
+    The interpreter waits for threads, which may never come back, before it runs what was registered with `atexit`.
     """
-    os.write(worker.tmp.fileno(), b"r")
+
+    def end() -> None:
+        time.sleep(max(0.0, deadline - time.monotonic()))
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    threading.Thread(target=end, name="paddock-end", daemon=True).start()
 
 
-def is_ready(worker: Any) -> bool:
-    """Tell, in the arbiter, whether `worker` has announced itself."""
-    return os.fstat(worker.tmp.fileno()).st_size > 0
+def resident_memory() -> int:
+    """Return how much memory this process holds, in bytes.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
+    """
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def announcing(post_worker_init: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import select
+import time
 from typing import Any
 
 from gunicorn.workers import gthread
 
-from paddock.workers.boot import BootingWorker, announce_ready
+from paddock.marks import announce_ready
+from paddock.workers.boot import LINGER, BootingWorker
 
 
 class ThreadWorker(BootingWorker, gthread.ThreadWorker):  # type: ignore[misc]
@@ -21,6 +24,39 @@ class ThreadWorker(BootingWorker, gthread.ThreadWorker):  # type: ignore[misc]
         """Serve until told to stop."""
         announce_ready(self)
         super().run()
+        if self.nr_conns:
+            self.log.warning("Cut off %d connections that were not done when the time to stop was over", self.nr_conns)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Start or stop to accept; a stopping worker first takes what the kernel has accepted for it.
+
+        Gunicorn's leaves the listener open until its last connection is done, and then resets what waited meanwhile.
+        """
+        if enabled or self.alive:
+            super().set_accept_enabled(enabled)
+            return
+        self.drain()
+        super().set_accept_enabled(False)
+        self.take_the_rest()
+        # From here on Gunicorn waits for its graceful timeout, of which a part has gone and a part is kept.
+        self.cfg.settings["graceful_timeout"].value = max(0.0, self.stop_by - time.monotonic())
+        for connection in self.pending_conns:
+            connection.timeout = min(connection.timeout, time.monotonic() + LINGER)
+
+    def drain(self) -> None:
+        """Go on accepting for DRAIN_DELAY; every answer closes its connection by now."""
+        while (left := self.accept_until - time.monotonic()) > 0:
+            self.notify()
+            self.wait_for_and_dispatch_events(timeout=min(left, 1.0))
+            self.murder_keepalived()
+            self.murder_pending()
+
+    def take_the_rest(self) -> None:
+        """Accept what waits in the kernel, then close the listeners."""
+        for listener in self.sockets:
+            while select.select([listener], [], [], 0)[0]:
+                self.accept(listener)
+            listener.close()
 
 
 def under_root_path(application: Any, root_path: str) -> Any:

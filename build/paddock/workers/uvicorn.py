@@ -10,8 +10,9 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from socket import socket
 from types import FrameType
 from typing import Any
@@ -25,17 +26,15 @@ from gunicorn.arbiter import Arbiter
 
 from paddock.application import Kind
 from paddock.logs import AccessLog
-from paddock.settings import BY_KEY, UVICORN
-from paddock.workers.boot import BootingWorker, announce_ready
-
-SHUTDOWN_SHARE = 0.25
-"""The part of the graceful timeout that is kept for lifespan shutdown: the arbiter kills at its end."""
+from paddock.marks import announce_ready
+from paddock.settings import BY_KEY, UVICORN, own
+from paddock.workers.boot import LINGER, BootingWorker
 
 INTERFACES = {Kind.ASGI3: "asgi3", Kind.ASGI2: "asgi2"}
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, stopped by its worker."""
+    """Uvicorn's server, stopped by its worker, which loses no request."""
 
     def __init__(self, config: uvicorn.Config, worker: UvicornWorker) -> None:
         super().__init__(config)
@@ -53,11 +52,74 @@ class Server(uvicorn.Server):
             announce_ready(self.worker)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Stop accepting, finish what is in flight, run lifespan shutdown.
+        """Drain, stop accepting, finish what is in flight, run lifespan shutdown.
 
-        The event loop closes the listeners; closing them once more, as Uvicorn would, fails with EBADF.
+        Uvicorn's own closes idle connections at once, with the requests that are on their way to them, and never
+        accepts what the kernel has accepted (https://github.com/benoitc/gunicorn/issues/2567).
         """
+        if not self.force_exit:
+            await self.drain(self.worker.accept_until)
+            self.stop_accepting(sockets or [])
+            await self.linger(min(time.monotonic() + LINGER, self.worker.stop_by))
+        self.config.timeout_graceful_shutdown = max(0.0, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
+        # The event loop has closed the listeners; closing them once more, as Uvicorn would, fails with EBADF.
         await super().shutdown(sockets=None)
+
+    async def drain(self, until: float) -> None:
+        """Announce the end in every answer, and go on accepting until the monotonic time `until`."""
+        close = (b"connection", b"close")
+        self.config.encoded_headers.append(close)
+        self.server_state.default_headers.append(close)
+        while time.monotonic() < until:
+            await self.on_tick(0)
+            await asyncio.sleep(min(1.0, max(0.0, until - time.monotonic())))
+
+    def stop_accepting(self, sockets: list[socket]) -> None:
+        """Close the listeners, after taking what the kernel has accepted: nobody else might."""
+        listeners = [listener.dup() for listener in sockets]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            for connection in accepted(listener):
+                task = loop.create_task(self.connect(connection))
+                self.server_state.tasks.add(task)
+                task.add_done_callback(self.server_state.tasks.discard)
+            listener.close()
+
+    async def connect(self, connection: socket) -> None:
+        """Serve a connection that was accepted by hand."""
+
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):
+            await loop.connect_accepted_socket(protocol, connection, ssl=self.config.ssl)
+
+    async def linger(self, until: float) -> None:
+        """Leave idle connections open until the monotonic time `until`: a request may be on its way."""
+        while self.idle() and time.monotonic() < until:  # noqa: ASYNC110 (Uvicorn has no event for it)
+            await asyncio.sleep(0.02)
+
+    def idle(self) -> bool:
+        """Tell whether a connection waits for a request."""
+        cycles = [getattr(connection, "cycle", self) for connection in self.server_state.connections]
+        return any(cycle is None or getattr(cycle, "response_complete", False) for cycle in cycles)
+
+
+def accepted(listener: socket) -> Iterator[socket]:
+    """Yield the connections that wait to be accepted on a listener."""
+    listener.setblocking(False)
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        connection.setblocking(False)
+        yield connection
 
 
 class UvicornWorker(BootingWorker):
@@ -73,24 +135,46 @@ class UvicornWorker(BootingWorker):
         """
         config = uvicorn.Config(**self.uvicorn_options())
         self.server = Server(config, self)
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        # Not as a context manager: that waits for the threads of the default executor, whatever they do.
+        runner = asyncio.Runner(loop_factory=config.get_loop_factory())
+        loop = runner.get_loop()
+        try:
             runner.run(self.serve(self.server))
+        except asyncio.CancelledError:
+            self.log.info("Stopped before the application had started up")
+        finally:
+            loop.close()
         if not self.server.started and self.alive:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     async def serve(self, server: Server) -> None:
         """Run `server` with the worker's signal handlers on the event loop, where they interrupt nothing."""
         loop = asyncio.get_running_loop()
+        this = asyncio.current_task()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            loop.add_signal_handler(number, self.stop, number)
+            loop.add_signal_handler(number, self.stop, number, this)
         if not self.alive:
             return
-        await server.serve(sockets=self.sockets)
+        heart = loop.create_task(self.beat())
+        await server.serve(sockets=[listener.sock for listener in self.sockets])
+        heart.cancel()
+        await self.end_tasks(asyncio.all_tasks() - {this})
+        await loop.shutdown_asyncgens()
 
-    def stop(self, number: int) -> None:
+    async def end_tasks(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """Cancel what the application left running, and let it clean up."""
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=max(LINGER, self.stop_by - time.monotonic()))
+
+    def stop(self, number: int, this: asyncio.Task[Any] | None) -> None:
         """End gracefully on SIGTERM, at once on SIGINT and SIGQUIT."""
         self.alive = False
-        if self.server is None:
+        self.begin_stop()
+        if self.server is None or not self.server.started:
+            if this:
+                this.cancel()
             return
         self.server.should_exit = True
         if number != signal.SIGTERM:
@@ -103,11 +187,20 @@ class UvicornWorker(BootingWorker):
         self.alive = False
 
     async def beat(self) -> None:
-        """Tell the arbiter that the event loop turns; stop if the arbiter is gone."""
-        self.notify()
-        if os.getppid() != self.ppid:
-            self.log.info("The arbiter is gone, shutting down: %s", self)
-            self.stop(signal.SIGTERM)
+        """Tell the arbiter, every second, that the event loop turns; stop if the arbiter is gone.
+
+        Uvicorn's own notification goes by the wall clock, which steps.
+        """
+        while True:
+            self.notify()
+            if os.getppid() != self.ppid:
+                self.log.info("The arbiter is gone, shutting down: %s", self)
+                os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(1.0)
+
+    def requests(self) -> int:
+        """Return how many requests the worker has served."""
+        return self.server.server_state.total_requests if self.server else 0
 
     def uvicorn_options(self) -> dict[str, Any]:
         """Return the arguments of `uvicorn.Config` for this worker's configuration."""
@@ -127,30 +220,12 @@ class UvicornWorker(BootingWorker):
             "root_path": cfg.root_path,
             "forwarded_allow_ips": trusted_proxies(cfg),
             "backlog": cfg.backlog,
-            "limit_max_requests": self.max_requests if cfg.max_requests else None,
             "timeout_keep_alive": cfg.keepalive,
-            "timeout_graceful_shutdown": cfg.graceful_timeout * (1 - SHUTDOWN_SHARE),
-            "timeout_notify": self.timeout,
-            "callback_notify": self.beat,
         }
         if cfg.is_ssl:
             options |= tls_options(cfg)
-        return options | {key.removeprefix("uvicorn_"): value for key, value in table_options(cfg)}
-
-
-def table_options(cfg: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the `UVICORN_…` settings of `cfg`, by their lower-case names.
-
-    Under plain `gunicorn -c` the configuration was made before the image's settings were known to Gunicorn, so they
-    come from the environment there.
-    """
-    from paddock.environment import resolve
-
-    known = cfg.settings if "uvicorn_lifespan" in cfg.settings else None
-    values = None if known else resolve(os.environ).values
-    for key, setting in BY_KEY.items():
-        if setting.section == UVICORN:
-            yield key, known[key].get() if known else values[key].value  # type: ignore[index]
+        table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
+        return options | {key.removeprefix("uvicorn_"): value for key, value in table.items()}
 
 
 def trusted_proxies(cfg: Any) -> list[str] | str:
