@@ -209,7 +209,7 @@ def start(engine: docker.DockerClient, slim: str) -> Iterator[Callable[..., Cont
 
 @pytest.fixture
 def finish(start: Callable[..., Container]) -> Callable[..., Outcome]:
-    """Run containers to their end: takes what `start` takes, returns the Outcome. What they say is the test's matter."""
+    """Run containers to their end: takes what `start` takes, returns the Outcome. They may say what they like."""
 
     def run(*args: Any, **options: Any) -> Outcome:
         return start(*args, allow=("",), **options).outcome()

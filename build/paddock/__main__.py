@@ -29,10 +29,25 @@ def make_importable() -> None:
         sys.path.append(packages)
 
 
+def import_gunicorn() -> None:
+    """Import Gunicorn's settings without the variables that those read by themselves.
+
+    They do so while they are imported, and a wrong or empty one ends that in a traceback (gunicorn/config.py).
+    """
+    hidden = {
+        name: os.environ.pop(name) for name in ("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "PORT") if name in os.environ
+    }
+    import gunicorn.config  # noqa: F401
+
+    os.environ.update(hidden)
+
+
 if __name__ == "__main__":
     make_importable()
     signal.signal(signal.SIGTERM, interrupt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    if sys.argv[1:2] != ["gunicorn"]:
+        import_gunicorn()
 
     from paddock.cli import main
 

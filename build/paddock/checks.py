@@ -162,10 +162,24 @@ def _uvicorn_packages(cfg: Any) -> Iterator[Problem]:
 
 
 def _gunicorn(cfg: Any) -> Iterator[Problem]:
+    """What Gunicorn itself would find out with a traceback, or never."""
+    kind = known_kind(cfg)
     try:
         cfg.validate()
     except ConfigError as error:
-        yield Problem("GUNICORN_HTTP_PROTOCOLS", str(error))
+        if not (kind and kind_problems(cfg, kind)):
+            yield Problem("GUNICORN_HTTP_PROTOCOLS", str(error))
+    try:
+        cfg.env  # noqa: B018 (a property that takes raw_env apart)
+    except RuntimeError:
+        yield Problem("GUNICORN_RAW_ENV", "expected NAME=value, several separated by commas")
+    for key in ("logconfig", "logconfig_json"):
+        path = cfg.settings[key].get()
+        if path and not os.access(path, os.R_OK):
+            yield Problem(f"GUNICORN_{key.upper()}", "there is no such file that can be read", path)
+    for app in cfg.dirty_apps:
+        if not re.fullmatch(r"\w+(\.\w+)*:\w+(:\d+)?", app):
+            yield Problem("GUNICORN_DIRTY_APPS", "expected module:class or module:class:workers", app)
     pidfile = os.path.dirname(os.path.abspath(cfg.pidfile)) if cfg.pidfile else None
     if pidfile and not os.access(pidfile, os.W_OK):
         yield Problem("GUNICORN_PIDFILE", f"the directory {pidfile} cannot be written", cfg.pidfile)

@@ -75,6 +75,8 @@ class Resolution:
 
 def looks_secret(name: str) -> bool:
     """Tell whether the value of the variable `name` must not be shown."""
+    if name == "SECRETS_ENV":
+        return False
     return bool(SECRET_NAME.search(name.upper())) or any(s.secret for s in SETTINGS if name in s.names)
 
 
@@ -104,7 +106,9 @@ class _Resolver:
         return self.result
 
     def problem(self, name: str, message: str, value: str | None = None) -> None:
-        self.result.problems.append(Problem(name, message, None if looks_secret(name) else value))
+        # A path may be shown whatever is in the file: without it nobody sees the typo.
+        hidden = looks_secret(name) and not name.endswith("_FILE")
+        self.result.problems.append(Problem(name, message, None if hidden else value))
 
     def text(self, name: str) -> tuple[str, Value] | None:
         """Return the text that `name`, or the file that `name`_FILE names, holds; None when unset or empty."""
@@ -160,15 +164,13 @@ class _Resolver:
             name = variable.removesuffix("_FILE")
             if not variable.startswith(prefix) or known & {variable, name} or not self.environ[variable].strip():
                 continue
-            if SERVICE_LINK_NAME.fullmatch(variable):
+            if SERVICE_LINK_NAME.fullmatch(variable) and not _is_gunicorn_setting(name.removeprefix(prefix)):
                 self.result.warnings.append(f"{variable} is a Kubernetes service link and is passed over")
                 continue
             yield variable, name.removeprefix(prefix)
 
     def read_gunicorn(self) -> None:
-        from gunicorn import config
-
-        settings = {setting.name: setting for setting in config.KNOWN_SETTINGS if setting.section != "Paddock"}
+        settings = _gunicorn_settings()
         for name, variable in {name: variable for variable, name in self.prefixed("GUNICORN_")}.items():
             key = name.lower()
             if key in REFUSED:
@@ -237,6 +239,8 @@ class _Resolver:
 
     def bind(self) -> Value:
         bind, host, port = (self.result.values[key] for key in ("bind", "host", "port"))
+        if twice := {address for address in bind.value if bind.value.count(address) > 1}:
+            self.problem("BIND", f"names {', '.join(sorted(twice))} more than once", ",".join(bind.value))
         if bind.source != DEFAULT or (host.source == DEFAULT and port.source == DEFAULT):
             return bind
         default_host, default_port = BY_NAME["BIND"].default.rsplit(":", 1)  # type: ignore[union-attr]
@@ -265,6 +269,16 @@ class _Resolver:
         candidates = ", ".join(DIRECTORIES)
         self.problem("WORKER_TMP_DIR", f"none of {candidates} can be written: name a directory that can, or mount one")
         return value
+
+
+def _gunicorn_settings() -> dict[str, Any]:
+    from gunicorn import config
+
+    return {setting.name: setting for setting in config.KNOWN_SETTINGS if setting.section != "Paddock"}
+
+
+def _is_gunicorn_setting(name: str) -> bool:
+    return name.lower() in _gunicorn_settings()
 
 
 def _replace(value: Value, new: Any) -> Value:

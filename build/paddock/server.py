@@ -16,7 +16,7 @@ from gunicorn.app.base import Application
 from paddock import application, checks, discovery
 from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, resolve
-from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError
+from paddock.errors import EXIT_CONFIG, ConfigurationError, Interrupted, Problem, StartError
 from paddock.settings import BY_KEY, register
 from paddock.state import State, listeners_of
 from paddock.workers import class_path
@@ -99,8 +99,9 @@ class Server(Application):  # type: ignore[misc]
                 self.cfg.set(key, value.value)
         if not resolution.problems:
             self.apply(self.read_conf(IMAGE_CONF))
-        if conf := self.user_conf(flags, cmd_args, resolution.values["gunicorn_conf"]):
-            self.apply(self.read_conf(conf), CONF, conf)
+        conf, name = self.user_conf(flags, cmd_args, resolution.values["gunicorn_conf"])
+        if conf:
+            self.apply(self.read_conf(conf, name), CONF, conf)
         self.apply(cmd_args, CMD_ARGS, CMD_ARGS)
         self.apply(flags, FLAG, FLAG)
 
@@ -131,27 +132,32 @@ class Server(Application):  # type: ignore[misc]
             self.problems.append(Problem(source, f"one application, not {len(words)}: {' '.join(words)}"))
         return given | ({"wsgi_app": words[0]} if words else {})
 
-    def user_conf(self, flags: Mapping[str, Any], cmd_args: Mapping[str, Any], named: Value) -> str | None:
-        """Return which Gunicorn file the user has, if any; one that is named must be there."""
+    def user_conf(
+        self, flags: Mapping[str, Any], cmd_args: Mapping[str, Any], named: Value
+    ) -> tuple[str | None, str | None]:
+        """Return which Gunicorn file the user has, if any, and what names it; one that is named must be there."""
         candidates = ((flags.get("config"), FLAG), (cmd_args.get("config"), CMD_ARGS), (named.value, "GUNICORN_CONF"))
         for path, name in candidates:
             if path:
                 if not path.startswith("python:") and not os.path.isfile(path.removeprefix("file:")):
                     self.problems.append(Problem(name, "there is no such file", path))
-                    return None
-                return str(path)
-        return next((os.path.abspath(path) for path in USER_CONFS if os.path.isfile(path)), None)
+                    return None, None
+                return str(path), name
+        return next((os.path.abspath(path) for path in USER_CONFS if os.path.isfile(path)), None), None
 
-    def read_conf(self, location: str) -> dict[str, Any]:
-        """Return the Gunicorn settings that the file or module at `location` sets."""
+    def read_conf(self, location: str, name: str | None = None) -> dict[str, Any]:
+        """Return the Gunicorn settings that the file or module at `location`, which `name` names, sets."""
         sys.path.insert(0, os.getcwd())
         try:
             if location.startswith("python:"):
                 values = self.get_config_from_module_name(location.removeprefix("python:"))
             else:
                 values = _execute(location.removeprefix("file:"))
-        except Exception as error:
-            self.problems.append(Problem(location, checks.where(error, location)))
+        except Interrupted:
+            raise
+        except (Exception, SystemExit) as error:
+            what = checks.where(error, location.removeprefix("file:"))
+            self.problems.append(Problem(name, what, location) if name else Problem(location, what))
             return {}
         finally:
             sys.path.remove(os.getcwd())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import json
 import logging
 import os
 import socket
@@ -10,8 +11,6 @@ import sys
 import time
 import warnings
 from urllib.parse import parse_qs
-
-import json
 
 IMPORTED_BY = os.getpid()
 CONTEXT = contextvars.ContextVar("context")
@@ -100,7 +99,7 @@ async def answer(scope, receive, send):
         case "wait":
             await asyncio.sleep(seconds)
         case "block":
-            time.sleep(seconds)
+            time.sleep(seconds)  # noqa: ASYNC251
         case "log":
             log()
     seen = process() | {
