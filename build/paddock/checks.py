@@ -21,6 +21,7 @@ from paddock.environment import DEFAULT, Value
 from paddock.errors import Problem
 from paddock.settings import BY_KEY, UVICORN
 from paddock.workers import short_name
+from paddock.workers.boot import SHUTDOWN_SHARE
 
 Origins = Mapping[str, Value]
 
@@ -31,6 +32,7 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
         *_server_packages(sys.path),
         *tls.problems(cfg),
         *_reload_and_preload(cfg),
+        *_drain(cfg),
         *_classes(cfg),
         *_access_log_format(cfg),
         *_other_user(cfg),
@@ -106,6 +108,13 @@ def _server_packages(path: list[str]) -> list[Problem]:
 def _reload_and_preload(cfg: Any) -> Iterator[Problem]:
     if cfg.reload and cfg.preload_app:
         yield Problem("RELOAD", "cannot work with PRELOAD_APP: a preloaded application is never imported again")
+
+
+def _drain(cfg: Any) -> Iterator[Problem]:
+    if cfg.drain_delay and cfg.drain_delay >= cfg.graceful_timeout * (1 - SHUTDOWN_SHARE):
+        most = cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
+        message = f"leaves no time to finish requests: expected less than {most:g}, or a longer GRACEFUL_TIMEOUT"
+        yield Problem("DRAIN_DELAY", message, f"{cfg.drain_delay:g}")
 
 
 def _classes(cfg: Any) -> Iterator[Problem]:
