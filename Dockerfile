@@ -114,7 +114,8 @@ COPY --link --from=uv /uv/uv /uv/uvx /usr/local/bin/
 ENV UV_CACHE_DIR=/home/paddock/.cache/uv \
     UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
-    UV_PYTHON_DOWNLOADS=never
+    UV_PYTHON_DOWNLOADS=never \
+    UV_SYSTEM_CERTS=1
 ARG PIP_VERSION
 RUN --mount=type=cache,id=paddock-uv,target=/root/.cache/uv \
     --mount=type=secret,id=ca,target=/run/secrets/ca \

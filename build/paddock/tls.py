@@ -58,8 +58,9 @@ def problems(cfg: Any) -> Iterator[Problem]:
 
 
 def _explain(cfg: Any, error: OSError) -> Problem:
-    reason = str(getattr(error, "reason", "") or "")
-    if "MISMATCH" in reason:
+    reason = str(getattr(error, "reason", None) or error)
+    # The second is what OpenSSL says when the two are of different algorithms.
+    if "MISMATCH" in reason or "NO_CERTIFICATE_ASSIGNED" in reason:
         return Problem("KEYFILE", f"is not the key of the certificate in CERTFILE={cfg.certfile!r}", cfg.keyfile)
     if _is_encrypted(cfg.keyfile or cfg.certfile):
         hint = "the key is encrypted, and KEYFILE_PASSWORD is " + ("not its password" if password(cfg) else "not set")
@@ -72,9 +73,9 @@ def _explain(cfg: Any, error: OSError) -> Problem:
         return Problem("KEYFILE", "holds no private key; expected a PEM file", cfg.keyfile)
     if cfg.ca_certs and not _has(cfg.ca_certs, b"CERTIFICATE-----"):
         return Problem("CA_CERTS", "holds no certificate; expected a PEM file", cfg.ca_certs)
-    if "CIPHER" in reason:
+    if "cipher" in reason.lower():
         return Problem("CIPHERS", "names no cipher that OpenSSL has", cfg.ciphers)
-    return Problem("CERTFILE", f"TLS cannot be set up: {reason or error}", cfg.certfile)
+    return Problem("CERTFILE", f"TLS cannot be set up: {reason}", cfg.certfile)
 
 
 def _has_key(path: str) -> bool:
