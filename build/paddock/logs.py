@@ -9,6 +9,7 @@ import select
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -86,7 +87,7 @@ class _Failing(logging.Handler):
 
     failed = ""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+    def handleError(self, record: logging.LogRecord) -> None:
         """Say what went wrong with `record`, unless it is what went wrong with the one before."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
