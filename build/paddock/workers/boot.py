@@ -52,7 +52,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
             raise
         finally:
             self.begin_stop()
-            end_by(self.stop_by, status)
+            end_by(max(self.stop_by, time.monotonic() + LINGER), status)
 
     def load_wsgi(self) -> None:
         """Import the application, find out what it is, and `adopt` it."""

@@ -29,6 +29,11 @@ from paddock.logs import AccessLog
 from paddock.marks import announce_ready
 from paddock.settings import BY_KEY, UVICORN, own
 from paddock.workers.boot import LINGER, BootingWorker
+from paddock.workers.limits import Limits
+from paddock.workers.protocols import protocol_class
+
+AT_ONCE = 0.1
+"""Seconds for what is in flight when there is no time left: enough for Uvicorn to see that nothing is."""
 
 INTERFACES = {Kind.ASGI3: "asgi3", Kind.ASGI2: "asgi2"}
 
@@ -57,11 +62,11 @@ class Server(uvicorn.Server):
         Uvicorn's own closes idle connections at once, with the requests that are on their way to them, and never
         accepts what the kernel has accepted (https://github.com/benoitc/gunicorn/issues/2567).
         """
-        if not self.force_exit:
+        if not self.worker.hurried:
             await self.drain(self.worker.accept_until)
             self.stop_accepting(sockets or [])
             await self.linger(min(time.monotonic() + LINGER, self.worker.stop_by))
-        self.config.timeout_graceful_shutdown = max(0.0, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
+        self.config.timeout_graceful_shutdown = max(AT_ONCE, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
         # The event loop has closed the listeners; closing them once more, as Uvicorn would, fails with EBADF.
         await super().shutdown(sockets=None)
 
@@ -126,6 +131,7 @@ class UvicornWorker(BootingWorker):
     """Serves an ASGI application on one event loop."""
 
     server: Server | None = None
+    hurried = False
 
     def run(self) -> None:
         """Serve until told to stop, then run lifespan shutdown.
@@ -176,10 +182,10 @@ class UvicornWorker(BootingWorker):
             if this:
                 this.cancel()
             return
-        self.server.should_exit = True
         if number != signal.SIGTERM:
-            self.server.force_exit = True
+            self.hurried, self.stop_by = True, time.monotonic()
             self.cfg.worker_int(self)
+        self.server.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM, before the event loop runs."""
@@ -225,7 +231,8 @@ class UvicornWorker(BootingWorker):
         if cfg.is_ssl:
             options |= tls_options(cfg)
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
-        return options | {key.removeprefix("uvicorn_"): value for key, value in table.items()}
+        options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
+        return options | {"http": protocol_class(options["http"], Limits.of(cfg))}
 
 
 def trusted_proxies(cfg: Any) -> list[str] | str:
