@@ -428,6 +428,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "UVICORN_LIMIT_CONCURRENCY",
         Integer(1),
+    Setting(
+        "READY_PATH",
+        Text("a path that starts with /", r"/[^\s?#]*"),
+        None,
+        HEALTH,
+        "A path that the image answers in front of the application, for readiness probes and load balancers: 200 when "
+        "it serves, 503 while it starts or drains. Not in the access log. Unset: none.",
+    ),
         None,
         UVICORN,
         "Answer 503 beyond so many connections or tasks in one worker.",
