@@ -5,12 +5,12 @@ connections and one third with a connection for each request: 10,000 requests a 
 defined in `load.py`.
 """
 
-import socket
 import time
 
 import pytest
 from conftest import wait_until
 from load import Load
+from wire import asking, connect, received
 
 LEAST = 5000
 
@@ -144,12 +144,11 @@ def test_only_the_dead_workers_requests_are_lost(start, app, how):
     wait_until(lambda: len(container.children()) == 2, "two workers")
     for _ in range(10):
         container.get("/echo")
-    with Load(container.address, keep_alive=8, single=0, least=LEAST) as load:
+    with Load(container.address, least=LEAST) as load:
         load.wait_for(lambda report: len(report.pids) == 2)
         old = load.report.pids
         died = time.monotonic()
-        with socket.create_connection((container.address, 8000), 10) as client:
-            client.sendall(f"GET /crash/{how} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        with asking(container.address, f"/crash/{how}") as client:
             assert not received(client)
         load.wait_for(lambda report: report.pids - old, patience=30)
 
@@ -157,21 +156,10 @@ def test_only_the_dead_workers_requests_are_lost(start, app, how):
     dead = {loss.pid for loss in report.losses} - {0}
     assert len(dead) <= 1, f"\n{report}"
     # Each client has one request in flight at most, and new connections may wait in the dead worker's hands.
-    assert report.lost <= load.keep_alive, f"\n{report}"
+    assert report.lost <= load.keep_alive + load.single, f"\n{report}"
     assert all(loss.at - died < 1 for loss in report.losses), f"\n{report}"
     back = min(at for at, pid, _ in report.answers if pid not in old)
     assert back - died < 2, "a replacement serves within 1 s and its import"
-
-
-def received(client):
-    """What arrives before the end of the connection; a reset ends it too."""
-    data = b""
-    try:
-        while part := client.recv(65536):
-            data += part
-    except ConnectionResetError:
-        pass
-    return data
 
 
 # --- Behind a balancer ---
@@ -185,7 +173,7 @@ class Balancer:
         self.free = ["one", "two", "three", "four"]
 
     def command(self, text):
-        with socket.create_connection((self.container.address, 9999), 10) as client:
+        with connect(self.container.address, 9999) as client:
             client.sendall(text.encode() + b"\n")
             return received(client).decode()
 
