@@ -31,8 +31,10 @@ class Problem:
     def __str__(self) -> str:
         if self.value is None:
             return f"{self.name}: {self.message}"
-        shown = self.value if len(self.value) <= LONGEST_VALUE else self.value[:LONGEST_VALUE] + "…"
-        return f"{self.name}={shown!r}: {self.message}"
+        if len(self.value) <= LONGEST_VALUE:
+            return f"{self.name}={self.value!r}: {self.message}"
+        shown = self.value[:LONGEST_VALUE] + "…"
+        return f"{self.name}={shown!r}: {self.message.replace(self.value, shown)}"
 
 
 class ConfigurationError(Exception):

@@ -208,13 +208,13 @@ class Server(Application):  # type: ignore[misc]
         """Import the application and find out what it is: Gunicorn calls this once for each process that needs it.
 
         Raises:
-            StartError: in the arbiter (PRELOAD_APP).
+            StartError: in the arbiter (PRELOAD_APP), or where RELOAD is on.
             SystemExit: in a worker, after the reason was logged.
         """
         try:
             return self.load_application()[0]
         except (StartError, ConfigurationError) as error:
-            if os.getpid() == self.arbiter_pid:
+            if os.getpid() == self.arbiter_pid or (self.cfg.reload and isinstance(error, StartError)):
                 raise
             logging.getLogger("gunicorn.error").error(str(error))
             status = EXIT_CONFIG if isinstance(error, ConfigurationError) else Arbiter.APP_LOAD_ERROR
@@ -265,7 +265,8 @@ class Server(Application):  # type: ignore[misc]
         return State(
             pid=os.getpid(),
             phase=phase,
-            listeners=listeners_of(listener.getsockname() for listener in listeners),
+            # With REUSE_PORT each worker binds its own.
+            listeners=listeners_of([listener.getsockname() for listener in listeners] or self.cfg.address),
             tls=bool(self.cfg.is_ssl),
             client_certificate=self.cfg.cert_reqs == 2,
             health_path=self.cfg.healthcheck_path,

@@ -8,19 +8,24 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from gunicorn.util import make_fail_app
 from gunicorn.workers.base import Worker
 
 from paddock.application import Kind, resolve
-from paddock.errors import EXIT_FAILURE
+from paddock.errors import EXIT_FAILURE, StartError
 from paddock.marks import announce_ready, ask_for_replacement, is_dismissed
 from paddock.settings import own
 
 SHUTDOWN_SHARE = 0.25
 """The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
+
+LAST_MOMENT = 0.3
+"""Seconds that a process has at least, from the end of its worker to the end of its threads."""
 
 LINGER = 1.0
 """Seconds that an idle connection of a stopping worker stays open, for a request that may be on its way already."""
@@ -33,8 +38,10 @@ class BootingWorker(Worker):  # type: ignore[misc]
     kind: Kind
     max_requests: int
     draining = False
+    hurried = False
     accept_until = 0.0
     stop_by = float("inf")
+    gone_by = float("inf")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,16 +59,31 @@ class BootingWorker(Worker):  # type: ignore[misc]
             raise
         finally:
             self.begin_stop()
-            end_by(max(self.stop_by, time.monotonic() + LINGER), status)
+            end_by(max(self.gone_by, time.monotonic() + LAST_MOMENT), status)
 
     def load_wsgi(self) -> None:
         """Import the application, find out what it is, and `adopt` it."""
-        super().load_wsgi()
+        try:
+            super().load_wsgi()
+        except StartError as error:
+            self.wait_for_change(error)
         self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
                 self.log.warning("%s", warning)
         self.adopt()
+
+    def wait_for_change(self, error: StartError) -> None:
+        """Answer with `error` until the code changes, where RELOAD is on: the server cannot do without a worker."""
+        if self.reloader is None:
+            raise error
+        self.log.error("%s", error)
+        self.wsgi = make_fail_app(str(error))
+        cause = error.__cause__
+        for frame in traceback.extract_tb(cause.__traceback__ if cause else None):
+            self.reloader.add_extra_file(frame.filename)
+        if isinstance(cause, SyntaxError) and cause.filename:
+            self.reloader.add_extra_file(cause.filename)
 
     def adopt(self) -> None:
         """Prepare for the application in `wsgi`, once it is imported."""
@@ -95,7 +117,13 @@ class BootingWorker(Worker):  # type: ignore[misc]
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """SIGINT and SIGQUIT: end at once."""
         self.exit_if_booting()
+        self.hurry()
         super().handle_quit(sig, frame)
+
+    def hurry(self) -> None:
+        """Leave no time for what is in flight."""
+        self.hurried, self.stop_by = True, time.monotonic()
+        self.gone_by = self.stop_by + LINGER
 
     def exit_if_booting(self) -> None:
         """End the process unless the worker serves already."""
@@ -111,6 +139,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
         self.draining = not dismissed
         self.accept_until = now if dismissed else now + own(self.cfg, "drain_delay")
         self.stop_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
+        self.gone_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE / 2)
 
 
 def end_by(deadline: float, status: int) -> None:

@@ -7,6 +7,7 @@ signal that stopped it, so that neither `atexit` nor `worker_exit` runs (https:/
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -131,7 +132,6 @@ class UvicornWorker(BootingWorker):
     """Serves an ASGI application on one event loop."""
 
     server: Server | None = None
-    hurried = False
 
     def run(self) -> None:
         """Serve until told to stop, then run lifespan shutdown.
@@ -139,6 +139,7 @@ class UvicornWorker(BootingWorker):
         Raises:
             SystemExit: with Gunicorn's status for a failed boot when lifespan startup failed.
         """
+        logging.getLogger("uvicorn.error").addFilter(say_cut_off)
         config = uvicorn.Config(**self.uvicorn_options())
         self.server = Server(config, self)
         # Not as a context manager: that waits for the threads of the default executor, whatever they do.
@@ -183,7 +184,7 @@ class UvicornWorker(BootingWorker):
                 this.cancel()
             return
         if number != signal.SIGTERM:
-            self.hurried, self.stop_by = True, time.monotonic()
+            self.hurry()
             self.cfg.worker_int(self)
         self.server.should_exit = True
 
@@ -197,12 +198,17 @@ class UvicornWorker(BootingWorker):
 
         Uvicorn's own notification goes by the wall clock, which steps.
         """
+        pause = min(1.0, self.timeout / 2) if self.timeout else 1.0
         while True:
             self.notify()
             if os.getppid() != self.ppid:
                 self.log.info("The arbiter is gone, shutting down: %s", self)
+                self.alive = False
+            if not self.alive:
+                # Gunicorn's reloader says it so, too: it runs in a thread and knows no event loop.
                 os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.sleep(1.0)
+                return
+            await asyncio.sleep(pause)
 
     def requests(self) -> int:
         """Return how many requests the worker has served."""
@@ -233,6 +239,14 @@ class UvicornWorker(BootingWorker):
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
         return options | {"http": protocol_class(options["http"], Limits.of(cfg))}
+
+
+def say_cut_off(record: logging.LogRecord) -> bool:
+    """Make a warning of the traceback that Uvicorn logs for a request which it cancelled itself."""
+    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        record.msg, record.args, record.exc_info = "A request was cut off: the time to stop was over", (), None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 def trusted_proxies(cfg: Any) -> list[str] | str:
