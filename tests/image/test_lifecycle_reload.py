@@ -53,6 +53,7 @@ class Folder:
         (self.path / name).write_text(text)
 
     def code(self, source, answer, first=""):
+        """Write the application; answers of one length in one second would find Python's cache of the older code."""
         self.write("main.py", source.format(answer=answer, first=first))
 
 
@@ -89,9 +90,9 @@ def test_new_code(start, folder, source):
     container = start(environment={"WORKERS": "2"}, volumes=folder.volumes).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     assert container.get().text == "old"
-    folder.code(source, "b'new'")
+    folder.code(source, "b'newer'")
     reload(container)
-    assert {container.get().text for _ in range(10)} == {"new"}
+    assert {container.get().text for _ in range(10)} == {"newer"}
     assert container.stop() == 0
 
 
@@ -123,7 +124,7 @@ def test_broken_code_leaves_the_old_workers(start, folder, source, first, reason
     folder.code(source, "b'old'")
     container = start(environment={"WORKERS": "2"}, volumes=folder.volumes, allow=("",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
-    folder.code(source, "b'new'", first)
+    folder.code(source, "b'newer'", first)
     log = refused(container, "old workers stay")
     assert re.search(reason, log)
     assert {container.get().text for _ in range(10)} == {"old"}
@@ -140,7 +141,7 @@ def test_lifespan_that_fails_after_the_reload(start, folder):
     container = start(environment={"WORKERS": "2"}, volumes=folder.volumes, allow=("",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     failing = ASGI.replace('message["type"] + ".complete"', 'message["type"] + ".failed", "message": "no database"')
-    folder.code(failing, "b'new'")
+    folder.code(failing, "b'newer'")
     assert "no database" in refused(container, "old workers stay")
     assert container.get().text == "old"
 
@@ -204,7 +205,7 @@ def test_preloaded_code_is_not_reloaded(start, folder):
     environment = {"WORKERS": "2", "PRELOAD_APP": "true"}
     container = start(environment=environment, volumes=folder.volumes, allow=("PRELOAD_APP",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
-    folder.code(ASGI, "b'new'")
+    folder.code(ASGI, "b'newer'")
     reload(container)
     assert container.get().text == "old"
     assert re.search(r"PRELOAD_APP.*not reloaded", container.logs())
@@ -304,7 +305,8 @@ def test_endless_boot_ends(finish, mount, source, first):
     assert outcome.status == 1
     assert outcome.err.count("Booting worker") <= 5, outcome.err
     assert re.search(r"ended before (it|they) could serve", outcome.err)
-    assert "Traceback" not in outcome.err
+    # The application's own traceback is fine, the server's is not.
+    assert 'File "/opt/paddock' not in outcome.err
 
 
 def test_workers_that_die_after_the_first_served(finish, mount):
@@ -338,7 +340,7 @@ def test_hung_import_after_a_reload(start, folder):
     environment = {"WORKERS": "2", "BOOT_TIMEOUT": "2"}
     container = start(environment=environment, volumes=folder.volumes, allow=("",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
-    folder.code(ASGI, "b'new'", "import time\ntime.sleep(600)")
+    folder.code(ASGI, "b'newer'", "import time\ntime.sleep(600)")
     assert "BOOT_TIMEOUT=2" in refused(container, "old workers stay")
     assert container.get().text == "old"
 
