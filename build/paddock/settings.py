@@ -98,6 +98,7 @@ def _application(text: str) -> str:
 APPLICATION = "Application"
 PROCESSES = "Workers"
 SOCKET = "Network"
+LIMITS = "Limits"
 PROXIES = "Behind a proxy"
 TLS = "TLS"
 LOGGING = "Logging"
@@ -277,6 +278,50 @@ SETTINGS: tuple[Setting, ...] = (
         sets="keepalive",
     ),
     Setting(
+        "LIMIT_REQUEST_LINE",
+        Integer(0, 8190, "bytes"),
+        "4094",
+        LIMITS,
+        "A longer request line is answered with 414; 0 is no limit. 4094, Gunicorn's default, is twice what some "
+        "proxies and browsers let through.",
+        sets="limit_request_line",
+    ),
+    Setting(
+        "LIMIT_REQUEST_FIELDS",
+        Integer(1, 32768),
+        "100",
+        LIMITS,
+        "More header fields are answered with 431. 100, as in Gunicorn: several times what a browser and a chain of "
+        "proxies send.",
+        sets="limit_request_fields",
+    ),
+    Setting(
+        "LIMIT_REQUEST_FIELD_SIZE",
+        Integer(1, MEBIBYTE, "bytes"),
+        "8190",
+        LIMITS,
+        "A longer header field is answered with 431. 8190, as in Gunicorn, is about twice a browser's largest cookie.",
+        sets="limit_request_field_size",
+    ),
+    Setting(
+        "REQUEST_HEAD_TIMEOUT",
+        Seconds(),
+        "10",
+        LIMITS,
+        "Seconds from accepting a connection, or from the first byte of a later request on it, until the request's "
+        "head is complete; then it is closed, with a 408 if there was a byte. 0 without end. 10, because a head is a "
+        "packet or two: who takes longer means to hold the connection.",
+    ),
+    Setting(
+        "REQUEST_BODY_TIMEOUT",
+        Seconds(),
+        "30",
+        LIMITS,
+        "Seconds that may pass without a byte of a body that is not complete; then the connection is closed. 0 "
+        "without end. 30, because mobile networks pause for some seconds and come back, and a WSGI thread waits as "
+        "long.",
+    ),
+    Setting(
         "FORWARDED_ALLOW_IPS",
         TrustedProxies(),
         "127.0.0.1,::1",
@@ -384,6 +429,14 @@ SETTINGS: tuple[Setting, ...] = (
         "What the health check asks for: 2xx and 3xx are healthy. Unset: `/`, and anything below 500 is.",
     ),
     Setting(
+        "READY_PATH",
+        Text("a path that starts with /", r"/[^\s?#]*"),
+        None,
+        HEALTH,
+        "A path that the image answers in front of the application, for readiness probes and load balancers: 200 when "
+        "it serves, 503 while it starts or drains. Not in the access log. Unset: none.",
+    ),
+    Setting(
         "RELOAD",
         Boolean(),
         "false",
@@ -404,7 +457,7 @@ SETTINGS: tuple[Setting, ...] = (
         _words(AUTO, "h11", "httptools", "zttp"),
         AUTO,
         UVICORN,
-        "The HTTP parser; `auto` is httptools, `zttp` must be installed by the application.",
+        "The HTTP parser; `auto` is httptools; `zttp` must be installed by the application, and knows no limits.",
     ),
     Setting("UVICORN_HTTP2", Boolean(), "false", UVICORN, "Serve HTTP/2 too; needs `UVICORN_HTTP=zttp`."),
     Setting(
@@ -428,14 +481,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "UVICORN_LIMIT_CONCURRENCY",
         Integer(1),
-    Setting(
-        "READY_PATH",
-        Text("a path that starts with /", r"/[^\s?#]*"),
-        None,
-        HEALTH,
-        "A path that the image answers in front of the application, for readiness probes and load balancers: 200 when "
-        "it serves, 503 while it starts or drains. Not in the access log. Unset: none.",
-    ),
         None,
         UVICORN,
         "Answer 503 beyond so many connections or tasks in one worker.",
