@@ -6,19 +6,20 @@ import select
 import time
 from typing import Any
 
-from gunicorn.workers import gthread
-
 from paddock.marks import announce_ready
 from paddock.workers.boot import LINGER, BootingWorker
+from paddock.workers.forwarded import ForwardedFor
+from paddock.workers.slow import SlowClients
 
 
-class ThreadWorker(BootingWorker, gthread.ThreadWorker):  # type: ignore[misc]
+class ThreadWorker(BootingWorker, SlowClients):
     """Serves a WSGI application from a pool of `THREADS` threads."""
 
     def adopt(self) -> None:
-        """Put the application under `ROOT_PATH`."""
+        """Put the application under `ROOT_PATH` and behind the proxies that are trusted."""
         if self.cfg.root_path:
             self.wsgi = under_root_path(self.wsgi, self.cfg.root_path)
+        self.wsgi = closing(ForwardedFor(self.wsgi, self.cfg), self)
 
     def run(self) -> None:
         """Serve until told to stop."""
@@ -43,6 +44,12 @@ class ThreadWorker(BootingWorker, gthread.ThreadWorker):  # type: ignore[misc]
         for connection in self.pending_conns:
             connection.timeout = min(connection.timeout, time.monotonic() + LINGER)
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for connections, never longer than the next heartbeat or the end may be away."""
+        if self.timeout:
+            timeout = min(timeout, self.timeout / 2)
+        super().wait_for_and_dispatch_events(max(0.0, min(timeout, self.stop_by - time.monotonic())))
+
     def drain(self) -> None:
         """Go on accepting for DRAIN_DELAY; every answer closes its connection by now."""
         while (left := self.accept_until - time.monotonic()) > 0:
@@ -57,6 +64,23 @@ class ThreadWorker(BootingWorker, gthread.ThreadWorker):  # type: ignore[misc]
             while select.select([listener], [], [], 0)[0]:
                 self.accept(listener)
             listener.close()
+
+
+def closing(application: Any, worker: ThreadWorker) -> Any:
+    """Return `application`, whose answers close their connection when `worker` was told to stop meanwhile.
+
+    Gunicorn's worker looks once, before it calls the application.
+    """
+
+    def announced(environ: dict[str, Any], start_response: Any) -> Any:
+        def start(*arguments: Any, **options: Any) -> Any:
+            if not worker.alive:
+                start_response.__self__.force_close()
+            return start_response(*arguments, **options)
+
+        return application(environ, start)
+
+    return announced
 
 
 def under_root_path(application: Any, root_path: str) -> Any:
