@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
         if not self.worker.hurried:
             await self.drain(self.worker.accept_until)
             self.stop_accepting(sockets or [])
-            await self.linger(min(time.monotonic() + LINGER, self.worker.stop_by))
+            await self.let_go(self.worker.stop_by)
         self.config.timeout_graceful_shutdown = max(AT_ONCE, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
         # The event loop has closed the listeners; closing them once more, as Uvicorn would, fails with EBADF.
         await super().shutdown(sockets=None)
@@ -105,15 +105,28 @@ class Server(uvicorn.Server):
         with suppress(OSError):
             await loop.connect_accepted_socket(protocol, connection, ssl=self.config.ssl)
 
-    async def linger(self, until: float) -> None:
-        """Leave idle connections open until the monotonic time `until`: a request may be on its way."""
-        while self.idle() and time.monotonic() < until:  # noqa: ASYNC110 (Uvicorn has no event for it)
+    async def let_go(self, until: float) -> None:
+        """Close connections as they are done, until the monotonic time `until`; WebSockets are told at once.
+
+        One that waits for a request stays open a little: its client may have been told nothing, and be sending.
+        """
+        told = {connection for connection in self.server_state.connections if not hasattr(connection, "cycle")}
+        for websocket in told:
+            websocket.shutdown()
+        idle_since: dict[Any, float] = {}
+        while self.server_state.connections and time.monotonic() < until:
+            for connection in self.server_state.connections - told:
+                if not is_idle(connection):
+                    idle_since.pop(connection, None)
+                elif time.monotonic() - idle_since.setdefault(connection, time.monotonic()) >= LINGER:
+                    connection.shutdown()
             await asyncio.sleep(0.02)
 
-    def idle(self) -> bool:
-        """Tell whether a connection waits for a request."""
-        cycles = [getattr(connection, "cycle", self) for connection in self.server_state.connections]
-        return any(cycle is None or getattr(cycle, "response_complete", False) for cycle in cycles)
+
+def is_idle(connection: Any) -> bool:
+    """Tell whether an HTTP connection waits for a request."""
+    cycle = getattr(connection, "cycle", connection)
+    return cycle is None or bool(getattr(cycle, "response_complete", False))
 
 
 def accepted(listener: socket) -> Iterator[socket]:
