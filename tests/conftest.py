@@ -165,7 +165,7 @@ class Container:
             for line in self.logs().splitlines()
             if NOISE.search(line) and not any(re.search(pattern, line) for pattern in self.allowed)
         ]
-        assert not noise, "unexpected in the log:\n" + self.logs()
+        assert not noise, "unexpected in the log:\n" + "\n".join(noise) + "\n\nits end:\n" + self.logs()[-10_000:]
 
 
 @pytest.fixture(scope="session")
