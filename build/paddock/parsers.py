@@ -242,8 +242,6 @@ class BindAddress:
 
     @staticmethod
     def _check_socket(path: str) -> None:
-        if path.startswith("@"):
-            return
         directory = os.path.dirname(path)
         if not path.startswith("/") or os.path.isdir(path):
             raise ValueError(path)

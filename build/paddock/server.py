@@ -17,6 +17,7 @@ from paddock import application, checks, discovery
 from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Interrupted, Problem, StartError
+from paddock.marks import giving_marks
 from paddock.settings import BY_KEY, register
 from paddock.state import State, listeners_of
 from paddock.workers import class_path
@@ -179,6 +180,7 @@ class Server(Application):  # type: ignore[misc]
     def finish(self) -> None:
         """Find the application, and check what only the whole configuration can tell."""
         self.cfg.set("worker_class", _worker_class(self.cfg.settings["worker_class"].get()))
+        self.cfg.set("pre_fork", giving_marks(self.cfg.pre_fork))
         self.cfg.set("post_worker_init", announcing(self.cfg.post_worker_init))
         if self.cfg.settings["worker_class"].get() in SINGLE_THREADED and self.origins["threads"].source == DEFAULT:
             self.cfg.set("threads", 1)

@@ -18,7 +18,7 @@ from gunicorn.workers.base import Worker
 
 from paddock.application import Kind, resolve
 from paddock.errors import EXIT_FAILURE, StartError
-from paddock.marks import announce_ready, ask_for_replacement, is_dismissed
+from paddock.marks import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
 from paddock.settings import own
 
 SHUTDOWN_SHARE = 0.25
@@ -92,20 +92,18 @@ class BootingWorker(Worker):  # type: ignore[misc]
         """Tell the arbiter that the worker lives, and whether it has had its time."""
         super().notify()
         if self.requests() >= self.replace_after:
-            self.ask_for_replacement(b"n")
+            self.ask_for_replacement(SERVED_ENOUGH)
         limit = own(self.cfg, "max_worker_memory")
         if limit and resident_memory() > limit:
-            self.ask_for_replacement(b"m")
+            self.ask_for_replacement(TOO_LARGE)
 
     def requests(self) -> int:
         """Return how many requests the worker has served."""
         return int(self.nr)
 
-    def ask_for_replacement(self, mark: bytes) -> None:
+    def ask_for_replacement(self, reason: int) -> None:
         """Ask the image's arbiter for a successor; under another arbiter just make room for one."""
-        if "boot_timeout" in self.cfg.settings:
-            ask_for_replacement(self, mark)
-        else:
+        if not ask_for_replacement(self, reason):
             os.kill(os.getpid(), signal.SIGTERM)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
