@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import docker
@@ -110,8 +111,16 @@ class Container:
         return self
 
     def wait_healthy(self) -> Container:
-        """Wait until Docker calls the container healthy."""
-        wait_until(lambda: self.health() == "healthy", "a healthy container")
+        """Wait until Docker calls the container healthy; fail at once when it ends."""
+
+        def healthy() -> bool:
+            if self.health() == "healthy":
+                return True
+            if not self.running:
+                pytest.fail(f"the container ended:\n{self.logs()}")
+            return False
+
+        wait_until(healthy, "a healthy container")
         return self
 
     def health(self) -> str:
@@ -243,5 +252,21 @@ def mount(tmp_path: Path) -> Callable[..., dict[str, dict[str, str]]]:
         file.write_text(text)
         file.chmod(mode)
         return {str(file): {"bind": at, "mode": "ro"}}
+
+    return write
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., dict[str, dict[str, str]]]:
+    """Write files that a container sees as one directory: `volumes=project({"app/main.py": "…"})` mounts /app."""
+
+    def write(files: dict[str, str], at: str = "/app") -> dict[str, dict[str, str]]:
+        root = Path(mkdtemp(dir=tmp_path))
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o755)
+        return {str(root): {"bind": at, "mode": "ro"}}
 
     return write

@@ -80,13 +80,23 @@ def looks_secret(name: str) -> bool:
     return bool(SECRET_NAME.search(name.upper())) or any(s.secret for s in SETTINGS if name in s.names)
 
 
+_exported: dict[str, str] = {}
+
+
+def export_secrets(resolution: Resolution) -> None:
+    """Put what SECRETS_ENV names into this process's environment, for the application and the start hooks."""
+    _exported.update(resolution.secrets)
+    os.environ.update(resolution.secrets)
+
+
 def resolve(environ: Mapping[str, str]) -> Resolution:
-    """Read every setting from `environ`.
+    """Read every setting from `environ`; what `export_secrets` put there does not count as given.
 
     Returns the values and, in `problems`, all that is wrong; a setting with a problem has its default, so that the
     rest can be checked too.
     """
-    return _Resolver(environ).run()
+    given = {name: value for name, value in environ.items() if _exported.get(name) != value}
+    return _Resolver(given).run()
 
 
 class _Resolver:
@@ -215,8 +225,10 @@ class _Resolver:
                 self.result.secrets[name] = found[0]
 
     def check_required(self) -> None:
+        from_files = {f"{name}_FILE" for name in self.result.secrets_env or ()} & set(self.environ)
         for name in self.result.required_env or ():
-            if not (self.environ.get(name, "").strip() or name in self.result.secrets):
+            # A secret's file that cannot be read has its own message.
+            if not self.environ.get(name, "").strip() and f"{name}_FILE" not in from_files:
                 state = "is empty" if name in self.environ else "is not set"
                 self.problem(name, f"{state}, and REQUIRED_ENV names it")
         for path in self.result.required_files or ():

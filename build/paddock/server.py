@@ -15,7 +15,7 @@ from gunicorn.app.base import Application
 
 from paddock import application, checks, discovery
 from paddock.arbiter import Arbiter
-from paddock.environment import DEFAULT, Value, resolve
+from paddock.environment import DEFAULT, Value, export_secrets, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Interrupted, Problem, StartError
 from paddock.marks import giving_marks
 from paddock.settings import BY_KEY, register
@@ -91,7 +91,7 @@ class Server(Application):  # type: ignore[misc]
         self.problems += resolution.problems
         self.warnings += resolution.warnings
         self.notes += resolution.notes
-        os.environ.update(resolution.secrets)
+        export_secrets(resolution)
         flags = self.parse(self.arguments, FLAG)
         cmd_args = self.parse(self.cmd_args(), CMD_ARGS)
         self.origins = dict(resolution.values)
@@ -278,7 +278,7 @@ class Server(Application):  # type: ignore[misc]
 def _execute(path: str) -> dict[str, Any]:
     """Run a configuration file, and return its names."""
     with open(path, "rb") as file:
-        code = compile(file.read(), path, "exec")
+        code = compile(file.read(), path, "exec", dont_inherit=True)
     names: dict[str, Any] = {"__file__": path, "__name__": "__config__"}
     exec(code, names)  # noqa: S102 (it is what a configuration file in Python is for)
     return names

@@ -294,10 +294,12 @@ def test_settings_that_do_not_fit_together_are_refused(finish, tls, environment,
     assert any(expected in error for error in errors)
 
 
-def test_a_key_of_another_certificate_is_refused(finish, mount, tls, other_key):
+@pytest.mark.parametrize("kind", ["EC", "RSA"])
+def test_a_key_of_another_certificate_is_refused(finish, mount, tls, other_keys, kind):
     outcome = finish(
+        "observed.py",
         environment={"CERTFILE": "/tls/localhost.crt", "KEYFILE": "/keys/other.key"},
-        volumes=tls | mount("/keys/other.key", other_key),
+        volumes=tls | mount("/keys/other.key", other_keys[kind]),
     )
 
     error = only(refusals(outcome))
@@ -306,9 +308,11 @@ def test_a_key_of_another_certificate_is_refused(finish, mount, tls, other_key):
 
 
 @pytest.fixture(scope="module")
-def other_key(engine, slim):
-    """A private key that belongs to no certificate."""
-    return engine.containers.run(slim, ["openssl", "genrsa", "2048"], remove=True, stderr=False).decode()
+def other_keys(engine, slim):
+    """Private keys that belong to no certificate, by algorithm: that of the certificate, and another one."""
+    script = "openssl ecparam -genkey -noout -name prime256v1 && echo and && openssl genrsa 2048"
+    output = engine.containers.run(slim, ["sh", "-c", script], remove=True, stderr=False).decode()
+    return dict(zip(("EC", "RSA"), output.split("and\n"), strict=True))
 
 
 @pytest.mark.parametrize("preload", ["true", "false"])
