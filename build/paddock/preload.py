@@ -48,7 +48,7 @@ def inspect_after_import(before: Snapshot) -> list[str]:
     return found
 
 
-def warning(found: list[str]) -> str:
+def sentence(found: list[str]) -> str:
     """Return one line for the log from what `inspect_after_import` found."""
     return f"PRELOAD_APP: the import made what does not survive the fork: {'; '.join(found)}. {REMEDY}"
 

@@ -249,16 +249,21 @@ def lost(others: list[str]) -> str:
 # --- What tells the watchdog of requests ---
 
 
-def watched_asgi(application: Any, watchdog: Watchdog) -> Any:
-    """Return an ASGI 3 application whose requests the watchdog can name."""
+def watched_asgi(application: Any, watchdog: Watchdog, asgi2: bool = False) -> Any:
+    """Return an ASGI 3 application whose requests the watchdog can name; `asgi2` says that it gets ASGI 2."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        await application(scope)(receive, send)
+
+    asgi3 = call if asgi2 else application
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await application(scope, receive, send)
+            await asgi3(scope, receive, send)
             return
         request = watchdog.entered(scope.get("method", "WebSocket"), scope["path"])
         try:
-            await application(scope, receive, send)
+            await asgi3(scope, receive, send)
         finally:
             watchdog.left(request)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.preload import Snapshot, freeze, inspect_after_import, warning
+from paddock.preload import Snapshot, freeze, inspect_after_import, sentence
 
 
 @pytest.fixture
@@ -104,9 +104,9 @@ def test_proxies_are_not_touched(before: Snapshot) -> None:
     del proxy
 
 
-def test_warning_is_one_line() -> None:
-    assert warning(["threads: a", "event loops: 1"]).startswith("PRELOAD_APP: ")
-    assert "\n" not in warning(["threads: a", "event loops: 1"])
+def test_it_is_one_line() -> None:
+    assert sentence(["threads: a", "event loops: 1"]).startswith("PRELOAD_APP: ")
+    assert "\n" not in sentence(["threads: a", "event loops: 1"])
 
 
 def test_freeze() -> None:
