@@ -21,6 +21,7 @@ from gunicorn.errors import HaltServer
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.marks import dismiss, is_ready, wants_replacement
 from paddock.state import DRAINING, READY, STARTING
+from paddock.workers.boot import STOP_SIGNALS
 
 POLL = 0.02
 """Seconds between looks at workers while one boots or leaves: they have no other way to wake the arbiter."""
@@ -128,7 +129,9 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def spawn_worker(self) -> int:
         """Fork a worker. In the worker's process this ends with SystemExit."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         pid: int = super().spawn_worker()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         worker = self.WORKERS[pid]
         worker.born = time.monotonic()
         worker.obsolete = worker.leaving = None

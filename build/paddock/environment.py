@@ -89,14 +89,16 @@ def export_secrets(resolution: Resolution) -> None:
     os.environ.update(resolution.secrets)
 
 
-def resolve(environ: Mapping[str, str]) -> Resolution:
+def resolve(environ: Mapping[str, str], check_required: bool = True) -> Resolution:
     """Read every setting from `environ`; what `export_secrets` put there does not count as given.
+
+    `check_required` is for REQUIRED_ENV and REQUIRED_FILES, which start hooks may still provide.
 
     Returns the values and, in `problems`, all that is wrong; a setting with a problem has its default, so that the
     rest can be checked too.
     """
     given = {name: value for name, value in environ.items() if _exported.get(name) != value}
-    return _Resolver(given).run()
+    return _Resolver(given).run(check_required)
 
 
 class _Resolver:
@@ -104,14 +106,15 @@ class _Resolver:
         self.environ = environ
         self.result = Resolution()
 
-    def run(self) -> Resolution:
+    def run(self, check_required: bool) -> Resolution:
         for setting in SETTINGS:
             self.result.values[setting.key] = self.read_setting(setting)
         self.read_gunicorn()
         self.refuse_unknown_uvicorn()
         self.warn_of_near_misses()
         self.read_secrets()
-        self.check_required()
+        if check_required:
+            self.check_required()
         self.derive()
         return self.result
 
@@ -303,7 +306,7 @@ def _why_no_file(path: str) -> str:
         ReadableFile()(path)
         return "" if os.path.getsize(path) else "is empty"
     except ValueError as error:
-        return str(error).removeprefix(path).strip()
+        return str(error)
 
 
 @dataclass(frozen=True)

@@ -187,11 +187,11 @@ class LogFile:
             return text
         directory = os.path.dirname(os.path.abspath(text))
         if os.path.isdir(text):
-            raise Rejected(f"{text} is a directory")
+            raise Rejected("is a directory")
         if not os.path.isdir(directory):
-            raise Rejected(f"the directory {directory} does not exist")
+            raise Rejected(f"the directory {directory!r} does not exist")
         if not os.access(text if os.path.exists(text) else directory, os.W_OK):
-            raise Rejected(f"{text} cannot be written by user {os.getuid()}")
+            raise Rejected(f"cannot be written by user {os.getuid()}")
         return text
 
 
@@ -203,11 +203,11 @@ class ReadableFile:
 
     def __call__(self, text: str) -> str:
         if os.path.isdir(text):
-            raise Rejected(f"{text} is a directory (which Docker creates when the source of a bind mount is missing)")
+            raise Rejected("is a directory (which Docker creates when the source of a bind mount is missing)")
         if not os.path.exists(text):
-            raise Rejected(f"{text} does not exist")
+            raise Rejected("does not exist")
         if not os.access(text, os.R_OK):
-            raise Rejected(f"{text} cannot be read by user {os.getuid()}")
+            raise Rejected(f"cannot be read by user {os.getuid()}")
         return text
 
 
@@ -219,9 +219,9 @@ class WritableDirectory:
 
     def __call__(self, text: str) -> str:
         if not os.path.isdir(text):
-            raise Rejected(f"{text} is not a directory" if os.path.exists(text) else f"{text} does not exist")
+            raise Rejected("is not a directory" if os.path.exists(text) else "does not exist")
         if not os.access(text, os.W_OK | os.X_OK):
-            raise Rejected(f"{text} cannot be written by user {os.getuid()}")
+            raise Rejected(f"cannot be written by user {os.getuid()}")
         return text
 
 
@@ -246,7 +246,7 @@ class BindAddress:
         if not path.startswith("/") or os.path.isdir(path):
             raise ValueError(path)
         if not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
-            raise Rejected(f"the directory {directory} does not exist or cannot be written by user {os.getuid()}")
+            raise Rejected(f"the directory {directory!r} does not exist or cannot be written by user {os.getuid()}")
 
     @staticmethod
     def _check_tcp(text: str) -> None:

@@ -18,6 +18,7 @@ from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, export_secrets, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Interrupted, Problem, StartError
 from paddock.marks import giving_marks
+from paddock.parsers import Boolean
 from paddock.settings import BY_KEY, register
 from paddock.state import State, listeners_of
 from paddock.workers import class_path
@@ -49,8 +50,12 @@ class Server(Application):  # type: ignore[misc]
 
     cfg: Any
 
-    def __init__(self, arguments: list[str], environ: Mapping[str, str], find_application: bool = True) -> None:
+    def __init__(
+        self, arguments: list[str], environ: Mapping[str, str], find_application: bool = True, final: bool = True
+    ) -> None:
         """Read the whole configuration; `find_application` says whether one is needed.
+
+        When it is not `final`, start hooks are to come, which may provide what REQUIRED_ENV and REQUIRED_FILES name.
 
         Raises:
             ConfigurationError: with everything that is wrong.
@@ -59,6 +64,7 @@ class Server(Application):  # type: ignore[misc]
         self.arguments = arguments
         self.environ = environ
         self.needs_application = find_application
+        self.final = final
         self.origins: dict[str, Value] = {}
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
@@ -87,7 +93,7 @@ class Server(Application):  # type: ignore[misc]
 
     def load_config(self) -> None:
         """Apply the layers in their order, and collect what is wrong in each."""
-        resolution = resolve(self.environ)
+        resolution = resolve(self.environ, check_required=self.final)
         self.problems += resolution.problems
         self.warnings += resolution.warnings
         self.notes += resolution.notes
@@ -291,7 +297,10 @@ def _checked(key: str, value: Any) -> Any:
         ValueError: when the table refuses it.
     """
     setting = BY_KEY.get(key)
-    if setting is None or value is None or callable(value) or not isinstance(value, str | int | list):
+    if setting is None or not isinstance(value, str | int | list):
+        return value
+    if isinstance(value, bool) and not isinstance(setting.parser, Boolean):
+        # Gunicorn takes it for some settings that were switches once.
         return value
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value).strip()
     return setting.parse(text) if text else value

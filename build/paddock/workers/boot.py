@@ -24,6 +24,9 @@ from paddock.settings import own
 SHUTDOWN_SHARE = 0.25
 """The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
 
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+"""Blocked from the fork until the worker has its handlers: the arbiter's, which it inherits, would swallow them."""
+
 LAST_MOMENT = 0.3
 """Seconds that a process has at least, from the end of its worker to the end of its threads."""
 
@@ -60,6 +63,11 @@ class BootingWorker(Worker):  # type: ignore[misc]
         finally:
             self.begin_stop()
             end_by(max(self.gone_by, time.monotonic() + LAST_MOMENT), status)
+
+    def init_signals(self) -> None:
+        """Set the worker's signal handlers, and let in what came since the fork."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def load_wsgi(self) -> None:
         """Import the application, find out what it is, and `adopt` it."""
@@ -171,6 +179,7 @@ def announcing(post_worker_init: Callable[[Any], None]) -> Callable[[Any], None]
     def hook(worker: Any) -> None:
         post_worker_init(worker)
         if not isinstance(worker, BootingWorker):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             announce_ready(worker)
 
     return hook

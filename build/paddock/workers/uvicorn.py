@@ -240,6 +240,8 @@ class UvicornWorker(BootingWorker):
             "app": lambda: application,
             "factory": True,
             "interface": interface,
+            # Unset, Uvicorn would read WEB_CONCURRENCY, which may be `auto` here.
+            "workers": 1,
             "log_config": None,
             "access_log": False,
             "root_path": cfg.root_path,
