@@ -34,7 +34,7 @@ STARTING_BODY = b"starting"
 def in_front(application: Any, path: str, is_ready: Callable[[], bool], kind: Kind) -> Any:
     """Return `application` with the image's answer at `path`; what was ASGI 2 is ASGI 3 then.
 
-    Put it outside of everything that writes an access log.
+    Put it outside of everything that writes an access log. `Connection: close` is the server's to say, in every answer.
     """
     if kind.asgi:
         return _asgi_in_front(application, path, is_ready, kind is Kind.ASGI2)
@@ -66,10 +66,7 @@ def _asgi_in_front(application: Any, path: str, is_ready: Callable[[], bool], as
             await application(scope, receive, send)
 
     async def answer(send: Send) -> None:
-        ready = is_ready()
-        status, _, headers, body = _answer(ready)
-        if not ready:
-            headers.append(("Connection", "close"))
+        status, _, headers, body = _answer(is_ready())
         encoded = [(name.lower().encode(), value.encode()) for name, value in headers]
         await send({"type": "http.response.start", "status": status, "headers": encoded})
         await send({"type": "http.response.body", "body": body})
@@ -82,7 +79,6 @@ def _wsgi_in_front(application: Any, path: str, is_ready: Callable[[], bool]) ->
         if environ["PATH_INFO"] != path or environ["REQUEST_METHOD"] not in METHODS:
             return application(environ, start_response)
         environ[UNLOGGED] = True
-        # `Connection` is the server's in WSGI; a worker that drains closes every connection.
         _, status, headers, body = _answer(is_ready())
         start_response(status, headers)
         return [body]
