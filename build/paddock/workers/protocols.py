@@ -19,9 +19,9 @@ BODY = "body"
 LINGER = 2.0
 """Seconds that a refused client may go on sending: closing at once would reset the answer it has not read yet."""
 
-GLANCE = 0.05
-"""Seconds between the end of a client's time and its refusal. What it sent may wait in the kernel: an event loop that
-the application has blocked runs timers before it reads."""
+SWEEP = 0.5
+"""Seconds between two looks at incomplete requests, and between the end of a client's time and its refusal: what it
+sent may wait in the kernel, since an event loop that the application has blocked runs timers before it reads."""
 
 READ = 256 * 1024
 """The most that asyncio and uvloop read at once."""
@@ -32,10 +32,36 @@ else:
     Base = asyncio.Protocol
 
 
+class Clock:
+    """When to look at which connection: one timer for all of them, because one for each costs more than the rest."""
+
+    def __init__(self) -> None:
+        self.due: dict[Limited, float] = {}
+        self.running = False
+
+    def set(self, connection: Limited, due: float) -> None:
+        """Look at `connection` at the loop's time `due`, or before."""
+        self.due[connection] = min(due, self.due.get(connection, due))
+        if not self.running:
+            self.running = True
+            connection.loop.call_later(SWEEP, self.sweep, connection.loop)
+
+    def sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look at those whose time has come."""
+        now = loop.time()
+        for connection in [connection for connection, due in self.due.items() if due <= now]:
+            del self.due[connection]
+            connection.look(now)
+        self.running = bool(self.due)
+        if self.running:
+            loop.call_later(SWEEP, self.sweep, loop)
+
+
 class Limited(Base):
     """What both parsers share: the clock, and the refusal."""
 
     limits: ClassVar[Limits]
+    clock: ClassVar[Clock]
     cycle: Any
     pipeline: Any = ()
 
@@ -43,8 +69,7 @@ class Limited(Base):
     """What `since` counts for. None: whatever comes next begins anew."""
     since = 0.0
     """When the head began, or when the last byte of the body came."""
-    timer: asyncio.TimerHandle | None = None
-    due = 0.0
+    lingering: asyncio.TimerHandle | None = None
     glanced = False
     refused = False
     upgraded = False
@@ -56,7 +81,9 @@ class Limited(Base):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
-        self.stop_timer()
+        self.clock.due.pop(self, None)
+        if self.lingering:
+            self.lingering.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -64,6 +91,10 @@ class Limited(Base):
         if self.refused:
             return
         super().data_received(data)
+        self.watch_on()
+
+    def watch_on(self) -> None:
+        """Set the clock for what is still to come."""
         if self.refused or self.upgraded:
             return
         stage = self.stage()
@@ -87,7 +118,7 @@ class Limited(Base):
     def handle_websocket_upgrade(self, *event: Any) -> None:
         """Leave the connection to the WebSocket protocol, which has timeouts of its own."""
         self.upgraded = True
-        self.stop_timer()
+        self.clock.due.pop(self, None)
         super().handle_websocket_upgrade(*event)
 
     # The clock
@@ -97,45 +128,28 @@ class Limited(Base):
         self.watched = stage
         self.since = self.loop.time()
         if allowed := self.allowed(stage):
-            self.set_timer(self.since + allowed)
+            self.clock.set(self, self.since + allowed)
 
     def allowed(self, stage: str) -> float:
         """Return how long a stage may take, in seconds; 0 is for ever."""
         return self.limits.head_timeout if stage is HEAD else self.limits.body_timeout
 
-    def set_timer(self, due: float) -> None:
-        """Look at the client at the loop's time `due`, or before."""
-        if self.timer is not None:
-            if self.due <= due:
-                return
-            self.timer.cancel()
-        self.due = due
-        self.timer = self.loop.call_at(due, self.look)
-
-    def stop_timer(self) -> None:
-        """Forget the timer."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-    def look(self) -> None:
+    def look(self, now: float) -> None:
         """Refuse a client whose time is over."""
-        self.timer = None
         stage = self.stage()
         if stage is None or stage != self.watched or self.transport.is_closing():
             return
         if not (allowed := self.allowed(stage)):
             return
-        now = self.loop.time()
         if self.flow.read_paused or self.pipeline or (stage is BODY and self.cycle.waiting_for_100_continue):
             # Not the client's fault: nobody reads, or it waits to be asked.
             self.since = now
         if now < self.since + allowed:
             self.glanced = False
-            self.set_timer(self.since + allowed)
+            self.clock.set(self, self.since + allowed)
         elif not self.glanced:
             self.glanced = True
-            self.set_timer(now + GLANCE)
+            self.clock.set(self, now)
         elif stage is BODY:
             self.refuse(408, f"no byte of the body for {allowed:g} s, REQUEST_BODY_TIMEOUT")
         elif self.has_begun():
@@ -157,7 +171,7 @@ class Limited(Base):
     def refuse(self, status: int, reason: str) -> None:
         """Answer with `status` where an answer can still be told from others, tell the application, and close."""
         self.refused = True
-        self.stop_timer()
+        self.clock.due.pop(self, None)
         client = f"{self.client[0]}:{self.client[1]}" if self.client else "a client"
         self.logger.info("Refused %s with %d: %s", client, status, reason)
         cycle = self.cycle
@@ -183,7 +197,7 @@ class Limited(Base):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.timer = self.loop.call_later(LINGER, self.end)
+        self.lingering = self.loop.call_later(LINGER, self.end)
 
     def end(self) -> None:
         """Close; a client that does not even read what is left for it is not waited for."""
@@ -196,6 +210,8 @@ class Limited(Base):
 class HttpTools(Limited, HttpToolsProtocol):
     """With httptools, which hands over the parts of a head as they come."""
 
+    fine: ClassVar[int]
+    """Limits.fine"""
     fed = 0
     """How many bytes came at once, the last time."""
     pending = 0
@@ -203,11 +219,20 @@ class HttpTools(Limited, HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; bound what an incomplete head or trailers may hold."""
-        self.fed = len(data)
-        self.pending += self.fed
-        super().data_received(data)
-        if self.pending > self.limits.fine and not self.refused and not self.upgraded:
+        if self.refused:
+            return
+        self.fed = fed = len(data)
+        self.pending += fed
+        HttpToolsProtocol.data_received(self, data)
+        cycle = self.cycle
+        if cycle and cycle.scope is self.scope and not cycle.more_body and self.pending <= self.fine:
+            # A whole request, which is nearly always what came.
+            if cycle.response_complete:
+                self.keep_idle()
+            return
+        if self.pending > self.fine and not self.refused and not self.upgraded:
             self.bound()
+        self.watch_on()
 
     def bound(self) -> None:
         """Refuse what would exceed a limit when it were complete."""
@@ -240,14 +265,13 @@ class HttpTools(Limited, HttpToolsProtocol):
             ValueError: to stop the parser.
         """
         self.watched = None
-        limits = self.limits
-        if self.pending > limits.fine or self.fed > limits.fine or len(self.headers) > limits.fields:
+        if self.pending > self.fine or len(self.headers) > self.limits.fields:
             line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1")
-            if refusal := limits.refusal(line, self.headers):
+            if refusal := self.limits.refusal(line, self.headers):
                 self.refuse(*refusal)
                 raise ValueError(refusal)
         self.pending = self.fed
-        super().on_headers_complete()
+        HttpToolsProtocol.on_headers_complete(self)
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on."""
@@ -263,5 +287,5 @@ def protocol_class(name: str, limits: Limits) -> type[asyncio.Protocol] | str:
         # Its parser is not needed otherwise, and takes a while to load.
         from paddock.workers.h11 import H11
 
-        return type("H11", (H11,), {"limits": limits})
-    return type("HttpTools", (HttpTools,), {"limits": limits})
+        return type("H11", (H11,), {"limits": limits, "clock": Clock()})
+    return type("HttpTools", (HttpTools,), {"limits": limits, "clock": Clock(), "fine": limits.fine})

@@ -153,9 +153,14 @@ class Connection(gthread.TConn):  # type: ignore[misc]
         Raises:
             Gone: when nothing more will come.
         """
-        if self.initialized and (buffered := self.parser.unreader.take_buffered()) and self.head.feed(buffered):
+        if (
+            self.initialized
+            and self.parser.unreader.buf.tell()
+            and self.head.feed(self.parser.unreader.take_buffered())
+        ):
             return True
-        self.sock.setblocking(False)
+        if self.sock.gettimeout() != 0.0:
+            self.sock.setblocking(False)
         try:
             if self.opaque:
                 if self.sock.recv(1, socket.MSG_PEEK):
