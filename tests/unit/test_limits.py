@@ -16,11 +16,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gunicorn.util import write_error
 
 from paddock import settings
 from paddock.workers.limits import Limits, answer
 from paddock.workers.protocols import HttpTools, protocol_class
-from paddock.workers.slow import Head
+from paddock.workers.slow import ErrorPage, Head
 
 TLS = Path(__file__).parent / "tls"
 
@@ -486,6 +487,13 @@ def test_protocol_classes() -> None:
         assert found.limits is limits  # type: ignore[attr-defined]
     assert issubclass(protocol_class("auto", limits), HttpTools)  # type: ignore[arg-type]
     assert protocol_class("zttp", limits) == "zttp"
+
+
+def test_an_error_page_is_whole() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        write_error(ErrorPage(ours), 400, "Bad Request", "why")
+        check_refusal(theirs.recv(65536), 400)
 
 
 def test_an_answer_is_whole() -> None:

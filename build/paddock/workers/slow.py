@@ -121,6 +121,24 @@ class Unreader(SocketUnreader):  # type: ignore[misc]
             self.sock.settimeout(None)
 
 
+class ErrorPage:
+    """A socket, as Gunicorn sees it when it writes an error page.
+
+    From Python 3.14 on, `textwrap.dedent` takes the carriage return out of the empty line after the head, and the
+    answer is no HTTP any more (gunicorn/util.py, write_error).
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def sendall(self, data: bytes) -> None:
+        """Send the page, with its head as it should be."""
+        self.client.sendall(data.replace(b"\r\n\n", b"\r\n\r\n", 1))
+
+
 class Connection(gthread.TConn):  # type: ignore[misc]
     """A client's connection."""
 
@@ -376,6 +394,10 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         elif conn.initialized and isinstance(conn.parser.unreader, Unreader):
             conn.parser.unreader.deadline = self.head_deadline()
         return super().handle(conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what went wrong."""
+        super().handle_error(req, ErrorPage(client), addr, exc)
 
     def handle_request(self, req: Any, conn: Connection) -> Any:
         """Call the application: from now on the clock is that of the body."""
