@@ -20,6 +20,9 @@ from gunicorn.errors import HaltServer
 
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.marks import dismiss, is_ready, wants_replacement
+from paddock.oom import OomCounter, Sizes, explain
+from paddock.ready import StartingResponder
+from paddock.sizing import read_limits
 from paddock.state import DRAINING, READY, STARTING
 from paddock.workers.boot import STOP_SIGNALS
 
@@ -46,6 +49,11 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.boot_deaths: deque[float] = deque(maxlen=BOOT_DEATHS)
         self.before_reload: Any = None
         self.reload_age = 0
+        self.responder: StartingResponder | None = None
+        self.oom = OomCounter()
+        self.sizes = Sizes()
+        self.oom_kills = self.oom.read()
+        self.sampled = 0.0
         super().__init__(app)
 
     # --- Start and stop ---
@@ -58,6 +66,10 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.log.info("%s", note)
         super().start()
         self.write_state(STARTING)
+        if self.cfg.ready_path and self.LISTENERS:
+            context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
+            self.responder = StartingResponder(self.LISTENERS, context)
+            self.responder.start()
 
     def stop(self, graceful: bool = True) -> None:
         """Stop the workers, and wait for them as long as GRACEFUL_TIMEOUT.
@@ -68,6 +80,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             return
         self.stopping = True
         self.write_state(DRAINING)
+        self.end_responder()
         now = time.monotonic()
         limit, drained = now + self.cfg.graceful_timeout, now + self.cfg.drain_delay
         if self.dirty_arbiter_pid:
@@ -86,6 +99,12 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             time.sleep(POLL)
         _unlink(paths)
         self.kill_the_rest()
+
+    def end_responder(self) -> None:
+        """End the process that says "starting" in place of the workers."""
+        if self.responder:
+            self.responder.stop()
+            self.responder = None
 
     def hurried(self) -> bool:
         """Tell whether a signal has come that asks to stop at once."""
@@ -211,6 +230,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         """Note when the first worker serves, the first of all and the first of a reload."""
         if not self.served and any(is_ready(worker) for worker in self.WORKERS.values()):
             self.served = True
+            self.end_responder()
             self.write_state(READY)
             self.log.info("Ready")
         if self.before_reload and any(is_ready(w) and w.age > self.reload_age for w in self.WORKERS.values()):
@@ -239,6 +259,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         that hangs in its boot is never killed (gunicorn/workers/workertmp.py).
         """
         now = time.monotonic()
+        self.sample(now)
         for pid, worker in list(self.WORKERS.items()):
             if worker.leaving:
                 if now > worker.leaving:
@@ -251,6 +272,12 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
                     "Worker %s has not come to serve within BOOT_TIMEOUT=%d: killed", pid, self.cfg.boot_timeout
                 )
                 self.abort(pid, worker)
+
+    def sample(self, now: float) -> None:
+        """Note, once a second, how much memory each worker holds, for the message when one is killed for lack of it."""
+        if now - self.sampled >= 1.0:
+            self.sampled = now
+            self.sizes.sample(self.WORKERS)
 
     def murder_silent(self, pid: int, worker: Any, now: float) -> None:
         """Kill a worker that serves and has not been heard of for TIMEOUT."""
@@ -290,13 +317,21 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         end.worker.tmp.close()
         self.cfg.child_exit(self, end.worker)
         if end.code not in (0, *EXPLAINED) and not self.killed:
-            self.log.error("Worker %d %s", end.pid, end.text)
+            self.log.error("Worker %d %s", end.pid, self.explanation(end))
         if self.stopping or end.was_ready or end.worker.leaving:
             return
         if self.before_reload:
             self.cancel_reload()
         else:
             self.count_boot_death(end)
+
+    def explanation(self, end: Ending) -> str:
+        """Return how a worker ended, in words that follow its number."""
+        before, self.oom_kills = self.oom_kills, self.oom.read()
+        if end.code != -signal.SIGKILL or end.worker.aborted or end.worker.leaving:
+            return end.text
+        self.sizes.sample([*self.WORKERS, end.pid])
+        return explain(end.pid, before, self.oom_kills, read_limits().memory, self.sizes.last)
 
     def cancel_reload(self) -> None:
         """Go back to the configuration from before a reload whose first worker did not come up."""

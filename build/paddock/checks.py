@@ -28,14 +28,17 @@ Origins = Mapping[str, Value]
 
 def problems(cfg: Any, origins: Origins) -> list[Problem]:
     """Return everything that is wrong with the complete configuration `cfg`, before the application is imported."""
+    found = _server_packages(sys.path)
+    if found:
+        # Nothing that is imported after that can be trusted.
+        return found
     found = [
-        *_server_packages(sys.path),
         *tls.problems(cfg),
         *_reload_and_preload(cfg),
         *_drain(cfg),
         *_classes(cfg),
         *_access_log_format(cfg),
-        *_other_user(cfg),
+        *_other_user(cfg, origins),
         *_uvicorn_packages(cfg),
         *_gunicorn(cfg),
     ]
@@ -125,7 +128,9 @@ def _classes(cfg: Any) -> Iterator[Problem]:
         raise
     except (Exception, SystemExit) as error:
         expected = "auto, uvicorn, gthread, another of Gunicorn's that is installed, or the path of a worker class"
-        yield Problem("WORKER_CLASS", f"cannot be loaded ({_reason(error)}); expected {expected}", str(given))
+        yield Problem(
+            "WORKER_CLASS", f"cannot be loaded ({_reason(error)}); expected {expected}", short_name(str(given))
+        )
     else:
         if not (isinstance(worker_class, type) and issubclass(worker_class, Worker)):
             yield Problem("WORKER_CLASS", "is not a worker class", short_name(str(given)))
@@ -152,7 +157,7 @@ def _access_log_format(cfg: Any) -> Iterator[Problem]:
         yield Problem("ACCESS_LOG_FORMAT", f"{error}; {expected}", cfg.access_log_format)
 
 
-def _other_user(cfg: Any) -> Iterator[Problem]:
+def _other_user(cfg: Any, origins: Origins) -> Iterator[Problem]:
     if os.geteuid() == 0:
         return
     for name, wanted, now in (("USER", cfg.uid, os.geteuid()), ("GROUP", cfg.gid, os.getegid())):
@@ -160,7 +165,7 @@ def _other_user(cfg: Any) -> Iterator[Problem]:
             yield Problem(
                 f"GUNICORN_{name}",
                 f"only root can become another; start the container with --user instead (it runs as {now})",
-                str(wanted),
+                str(origins[name.lower()].value),
             )
 
 

@@ -53,7 +53,7 @@ class StartError(Exception):
 
 
 class Interrupted(SystemExit):
-    """SIGTERM arrived before the server was there to answer it: ends the container with 143 (128 + 15)."""
+    """A signal arrived before the server was there to answer it: ends the container with 128 + its number."""
 
-    def __init__(self) -> None:
-        super().__init__(143)
+    def __init__(self, number: int = 15) -> None:
+        super().__init__(128 + number)

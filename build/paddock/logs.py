@@ -207,30 +207,22 @@ class AccessLog:
     (https://github.com/Kludex/uvicorn/issues/527).
     """
 
-    def __init__(self, application: Any, log: Logger, asgi2: bool) -> None:
+    def __init__(self, application: Any, log: Logger) -> None:
         self.application = application
         self.log = log
-        self.asgi2 = asgi2
         self.line = log.cfg.access_log_format
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope."""
         if scope["type"] != "http":
-            await self.serve(scope, receive, send)
+            await self.application(scope, receive, send)
             return
         answer = Answer(send)
         started = time.perf_counter()
         try:
-            await self.serve(scope, receive, answer.send)
+            await self.application(scope, receive, answer.send)
         finally:
             self.log.access_log.info(self.line % Atoms(scope, answer, time.perf_counter() - started))
-
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application by its own version of ASGI."""
-        if self.asgi2:
-            await self.application(scope)(receive, send)
-        else:
-            await self.application(scope, receive, send)
 
 
 class Answer:

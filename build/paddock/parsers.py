@@ -343,6 +343,19 @@ class Checked:
         return self.function(text)
 
 
+def parse(parser: Parser, text: str, show: bool = True) -> Any:
+    """Return the value that `text` spells for `parser`.
+
+    Raises:
+        ValueError: with a message that completes "NAME=text: …"; it holds nothing of the text unless `show`.
+    """
+    try:
+        return parser(text)
+    except (ValueError, RecursionError) as error:
+        reason = f"{error}; " if show and isinstance(error, Rejected) else ""
+        raise ValueError(f"{reason}expected {parser.expected}") from None
+
+
 def nearest(name: str, known: Collection[str], edits: int) -> str | None:
     """Return the member of `known` that is at most `edits` edits away from `name`, the closest first, or None."""
     distances = sorted((_distance(name, other, edits), other) for other in known if other != name)

@@ -18,7 +18,8 @@ from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, export_secrets, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Interrupted, Problem, StartError
 from paddock.marks import giving_marks
-from paddock.parsers import Boolean
+from paddock.parsers import Boolean, parse
+from paddock.preload import Snapshot, freeze, inspect_after_import, sentence
 from paddock.settings import BY_KEY, register
 from paddock.state import State, listeners_of
 from paddock.workers import class_path
@@ -77,8 +78,7 @@ class Server(Application):  # type: ignore[misc]
         self.origins, self.problems, self.warnings, self.notes = {}, [], [], []
         self.load_default_config()
         self.load_config()
-        if not self.problems:
-            self.finish()
+        self.finish()
         if self.problems:
             raise ConfigurationError(self.problems)
 
@@ -194,11 +194,11 @@ class Server(Application):  # type: ignore[misc]
         for path in (self.cfg.pythonpath or "").split(","):
             if path:
                 _import_from(os.path.abspath(path))
+        self.problems += checks.problems(self.cfg, self.origins)
         if self.cfg.wsgi_app:
             _import_from(str(discovery.directory_of(self.cfg.wsgi_app, Path(self.cfg.chdir))))
-        elif self.needs_application and not self.cfg.paste:
+        elif self.needs_application and not self.cfg.paste and not self.problems:
             self.find_application()
-        self.problems += checks.problems(self.cfg, self.origins)
         self.warnings += checks.warnings(self.cfg, self.origins)
 
     def find_application(self) -> None:
@@ -219,14 +219,21 @@ class Server(Application):  # type: ignore[misc]
             StartError: in the arbiter (PRELOAD_APP), or where RELOAD is on.
             SystemExit: in a worker, after the reason was logged.
         """
+        preloading = os.getpid() == self.arbiter_pid
+        before = Snapshot.take() if preloading else None
         try:
-            return self.load_application()[0]
+            served, _ = self.load_application()
         except (StartError, ConfigurationError) as error:
-            if os.getpid() == self.arbiter_pid or (self.cfg.reload and isinstance(error, StartError)):
+            if preloading or (self.cfg.reload and isinstance(error, StartError)):
                 raise
             logging.getLogger("gunicorn.error").error(str(error))
             status = EXIT_CONFIG if isinstance(error, ConfigurationError) else Arbiter.APP_LOAD_ERROR
             raise SystemExit(status) from None
+        if before:
+            if found := inspect_after_import(before):
+                logging.getLogger("gunicorn.error").warning(sentence(found))
+            freeze()
+        return served
 
     def load_application(self) -> tuple[Any, application.Kind]:
         """Import the application and check that the worker class can serve it; return it and what it is.
@@ -303,7 +310,7 @@ def _checked(key: str, value: Any) -> Any:
         # Gunicorn takes it for some settings that were switches once.
         return value
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value).strip()
-    return setting.parse(text) if text else value
+    return parse(setting.parser, text) if text else value
 
 
 def _worker_class(given: Any) -> Any:

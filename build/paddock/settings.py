@@ -31,6 +31,7 @@ from paddock.parsers import (
     Text,
     TrustedProxies,
     WritableDirectory,
+    parse,
 )
 
 AUTO = "auto"
@@ -67,29 +68,16 @@ class Setting:
         """Every variable that sets it, in order of precedence; Gunicorn's own spelling of the name is the last."""
         return (self.name, *self.aliases, *([f"GUNICORN_{self.sets.upper()}"] if self.sets else []))
 
-    def parse(self, text: str) -> Any:
-        """Return the value that `text` spells.
-
-        Raises:
-            ValueError: with a message that completes "NAME=text: …".
-        """
-        try:
-            return self.parser(text)
-        except Rejected as error:
-            raise ValueError(f"{error}; expected {self.parser.expected}") from None
-        except (ValueError, RecursionError):
-            raise ValueError(f"expected {self.parser.expected}") from None
-
 
 def _words(*choices: str) -> Choice:
     return Choice(choices)
 
 
 def _application(text: str) -> str:
-    from paddock.application import parse
+    from paddock import application
 
     try:
-        parse(text)
+        application.parse(text)
     except ValueError as error:
         raise Rejected(str(error)) from None
     return text
@@ -567,7 +555,7 @@ def register() -> None:
 
 def _declaration(setting: Setting) -> dict[str, Any]:
     def validate(value: Any) -> Any:
-        return setting.parse(value) if isinstance(value, str) else value
+        return parse(setting.parser, value) if isinstance(value, str) else value
 
     return {
         "name": setting.key,

@@ -20,6 +20,7 @@ from paddock.application import Kind, resolve
 from paddock.errors import EXIT_FAILURE, StartError
 from paddock.marks import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
 from paddock.settings import own
+from paddock.watchdog import Watchdog, reset_signals
 
 SHUTDOWN_SHARE = 0.25
 """The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
@@ -40,6 +41,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
     wsgi: Any
     kind: Kind
     max_requests: int
+    watchdog: Watchdog
     draining = False
     hurried = False
     accept_until = 0.0
@@ -66,7 +68,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def init_signals(self) -> None:
         """Set the worker's signal handlers, and let in what came since the fork."""
-        super().init_signals()
+        reset_signals(super().init_signals)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def load_wsgi(self) -> None:
@@ -75,6 +77,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
             super().load_wsgi()
         except StartError as error:
             self.wait_for_change(error)
+        self.watchdog = Watchdog(self.cfg.timeout)
         self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
@@ -98,7 +101,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def notify(self) -> None:
         """Tell the arbiter that the worker lives, and whether it has had its time."""
-        super().notify()
+        beat = self.watchdog.beat()
+        os.utime(self.tmp.fileno(), (beat, beat))
         if self.requests() >= self.replace_after:
             self.ask_for_replacement(SERVED_ENOUGH)
         limit = own(self.cfg, "max_worker_memory")
@@ -125,6 +129,13 @@ class BootingWorker(Worker):  # type: ignore[misc]
         self.exit_if_booting()
         self.hurry()
         super().handle_quit(sig, frame)
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """SIGABRT, from the arbiter: die. An exception would end up in the application, and be answered with a 500."""
+        self.cfg.worker_abort(self)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_FAILURE)
 
     def hurry(self) -> None:
         """Leave no time for what is in flight."""

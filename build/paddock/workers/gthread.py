@@ -7,6 +7,9 @@ import time
 from typing import Any
 
 from paddock.marks import announce_ready
+from paddock.ready import in_front
+from paddock.settings import own
+from paddock.watchdog import watched
 from paddock.workers.boot import LINGER, BootingWorker
 from paddock.workers.forwarded import ForwardedFor
 from paddock.workers.slow import SlowClients
@@ -16,15 +19,21 @@ class ThreadWorker(BootingWorker, SlowClients):
     """Serves a WSGI application from a pool of `THREADS` threads."""
 
     def adopt(self) -> None:
-        """Put the application under `ROOT_PATH` and behind the proxies that are trusted."""
+        """Put what the image does for every request around the application, the innermost first."""
         if self.cfg.root_path:
             self.wsgi = under_root_path(self.wsgi, self.cfg.root_path)
-        self.wsgi = closing(ForwardedFor(self.wsgi, self.cfg), self)
+        self.wsgi = watched(ForwardedFor(self.wsgi, self.cfg), self.watchdog)
+        if path := own(self.cfg, "ready_path"):
+            self.wsgi = in_front(self.wsgi, path, lambda: not self.draining, self.kind)
+        self.wsgi = closing(self.wsgi, self)
 
     def run(self) -> None:
         """Serve until told to stop."""
+        self.watchdog.serving = "The thread that hands out connections"
+        self.watchdog.start()
         announce_ready(self)
         super().run()
+        self.watchdog.stop()
         if self.nr_conns:
             self.log.warning("Cut off %d connections that were not done when the time to stop was over", self.nr_conns)
 

@@ -28,15 +28,15 @@ from gunicorn.arbiter import Arbiter
 from paddock.application import Kind
 from paddock.logs import AccessLog
 from paddock.marks import announce_ready
+from paddock.ready import in_front
 from paddock.settings import BY_KEY, UVICORN, own
+from paddock.watchdog import watched_asgi
 from paddock.workers.boot import LINGER, BootingWorker
 from paddock.workers.limits import Limits
 from paddock.workers.protocols import protocol_class
 
 AT_ONCE = 0.1
 """Seconds for what is in flight when there is no time left: enough for Uvicorn to see that nothing is."""
-
-INTERFACES = {Kind.ASGI3: "asgi3", Kind.ASGI2: "asgi2"}
 
 
 class Server(uvicorn.Server):
@@ -55,6 +55,9 @@ class Server(uvicorn.Server):
         """Run lifespan startup and start to accept."""
         await super().startup(sockets)
         if self.started:
+            # Not before: a startup that takes long is no hang, and has a time limit of its own.
+            self.worker.watchdog.start()
+            self.worker.notify()
             announce_ready(self.worker)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
@@ -71,11 +74,15 @@ class Server(uvicorn.Server):
         # The event loop has closed the listeners; closing them once more, as Uvicorn would, fails with EBADF.
         await super().shutdown(sockets=None)
 
-    async def drain(self, until: float) -> None:
-        """Announce the end in every answer, and go on accepting until the monotonic time `until`."""
+    def announce_end(self) -> None:
+        """Let every answer from now on close its connection."""
         close = (b"connection", b"close")
-        self.config.encoded_headers.append(close)
-        self.server_state.default_headers.append(close)
+        if close not in self.config.encoded_headers:
+            self.config.encoded_headers.append(close)
+            self.server_state.default_headers.append(close)
+
+    async def drain(self, until: float) -> None:
+        """Go on accepting until the monotonic time `until`."""
         while time.monotonic() < until:
             await self.on_tick(0)
             await asyncio.sleep(min(1.0, max(0.0, until - time.monotonic())))
@@ -178,6 +185,7 @@ class UvicornWorker(BootingWorker):
         heart = loop.create_task(self.beat())
         await server.serve(sockets=[listener.sock for listener in self.sockets])
         heart.cancel()
+        self.watchdog.stop()
         await self.end_tasks(asyncio.all_tasks() - {this})
         await loop.shutdown_asyncgens()
 
@@ -199,6 +207,7 @@ class UvicornWorker(BootingWorker):
         if number != signal.SIGTERM:
             self.hurry()
             self.cfg.worker_int(self)
+        self.server.announce_end()
         self.server.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -230,16 +239,17 @@ class UvicornWorker(BootingWorker):
     def uvicorn_options(self) -> dict[str, Any]:
         """Return the arguments of `uvicorn.Config` for this worker's configuration."""
         cfg = self.cfg
-        application = self.wsgi
+        application = watched_asgi(self.wsgi, self.watchdog, self.kind is Kind.ASGI2)
         if self.log.access_log_enabled:
-            application = AccessLog(application, self.log, self.kind is Kind.ASGI2)
-        interface = "asgi3" if self.log.access_log_enabled else INTERFACES[self.kind]
+            application = AccessLog(application, self.log)
+        if path := own(cfg, "ready_path"):
+            application = in_front(application, path, lambda: not self.draining, Kind.ASGI3)
         options: dict[str, Any] = {
             # A factory that only hands the application over keeps Uvicorn from calling the application to see
             # whether it is one: https://github.com/Kludex/uvicorn/blob/main/uvicorn/config.py, Config.load
             "app": lambda: application,
             "factory": True,
-            "interface": interface,
+            "interface": "asgi3",
             # Unset, Uvicorn would read WEB_CONCURRENCY, which may be `auto` here.
             "workers": 1,
             "log_config": None,
