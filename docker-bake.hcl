@@ -36,6 +36,12 @@ variable "EXAMPLES" {
   description = "The folders of examples/"
 }
 
+variable "PADDOCK_PYTHON" {
+  type        = string
+  default     = DEFAULT_PYTHON
+  description = "The Python of the images under test"
+}
+
 variable "BASE_IMAGE" {
   type        = string
   default     = null
@@ -103,12 +109,12 @@ function "tags" {
   ]
 }
 
-# What `FROM paddock:3.14` means in an example.
+# What `FROM paddock:3.14` means in an example, or in a test's Dockerfile.
 function "images" {
-  params = []
+  params = [python]
   result = {
-    "paddock:${DEFAULT_PYTHON}"      = "target:${target_of(DEFAULT_PYTHON, "full")}"
-    "paddock:${DEFAULT_PYTHON}-slim" = "target:${target_of(DEFAULT_PYTHON, "slim")}"
+    "paddock:${DEFAULT_PYTHON}"      = "target:${target_of(python, "full")}"
+    "paddock:${DEFAULT_PYTHON}-slim" = "target:${target_of(python, "slim")}"
   }
 }
 
@@ -118,7 +124,7 @@ group "default" {
 
 # What the tests start: the default Python, and one more.
 group "tests" {
-  targets = ["default", target_of("3.13", "full"), target_of("3.13", "slim"), "test-tools"]
+  targets = ["default", target_of("3.13", "full"), target_of("3.13", "slim"), "test-tools", "environment"]
 }
 
 # What some tests start beside the image or in its place.
@@ -204,7 +210,7 @@ target "example" {
   inherits   = ["_secrets"]
   matrix     = { example = EXAMPLES }
   context    = "examples/${example}"
-  contexts   = images()
+  contexts   = images(DEFAULT_PYTHON)
   tags       = ["${EXAMPLE_IMAGE}:${example}"]
 }
 
@@ -227,4 +233,29 @@ target "example-check" {
   matrix   = { example = EXAMPLES }
   tags     = []
   call     = "check"
+}
+
+# Every way to install an application, as somebody's own Dockerfile does it: most of these are the README's recipes.
+target "environment" {
+  name = "environment-${row.name}"
+  matrix = {
+    row = concat([
+      for name in ["apt", "app-venv", "exact", "pip", "poetry", "slim", "uv", "uv-four-lines", "uv-pip"] :
+      { name = name, dockerfile = name, context = "app", pins = "" }
+      ], [
+      { name = "index", dockerfile = "index", context = "app", pins = "" },
+      { name = "src", dockerfile = "src", context = "src-layout", pins = "" },
+      { name = "collectstatic", dockerfile = "collectstatic", context = "django", pins = "" },
+      { name = "pins-that-work", dockerfile = "pins", context = "app", pins = "websockets==13.1 httptools==0.8.0 click==8.1.8" },
+      { name = "pins-uvicorn", dockerfile = "pins", context = "app", pins = "uvicorn==0.34.0" },
+      { name = "pins-websockets", dockerfile = "pins", context = "app", pins = "websockets==10.4" },
+    ])
+  }
+  inherits   = ["_secrets"]
+  context    = "tests/image/environments/${row.context}"
+  dockerfile = "../${row.dockerfile}.Dockerfile"
+  contexts   = merge(images(PADDOCK_PYTHON), { application = "tests/image/environments/app" })
+  args       = row.pins == "" ? {} : { PINS = row.pins }
+  secret     = row.name == "index" ? ["type=file,id=UV_DEFAULT_INDEX,src=tests/image/environments/index-with-password"] : []
+  tags       = ["paddock-test:${PADDOCK_PYTHON}-${row.name}"]
 }

@@ -250,6 +250,13 @@ def test_errors_of_every_layer_are_said_at_once(finish, mount):
 # Settings that are wrong together
 
 
+def test_conflicts_are_said_beside_wrong_values(finish):
+    environment = {"WORKERS": "four", "RELOAD": "true", "PRELOAD_APP": "true", "ACCESS_LOG_FORMAT": "100%"}
+
+    names = {re.split("[=:]", error)[0] for error in refusals(finish("observed.py", environment=environment))}
+    assert names == {"WORKERS", "RELOAD", "ACCESS_LOG_FORMAT"}
+
+
 @pytest.fixture
 def tls(mount):
     """A certificate and its key, in /tls."""
@@ -386,7 +393,6 @@ def test_secrets_are_never_shown(finish, mount):
             "KEYFILE_PASSWORD": secret,
             "KEYFILE_PASSWORD_FILE": "/run/secrets/password",
             "GUNICORN_API_TOKEN": secret,
-            "GUNICORN_RAW_ENV": secret,
             "WORKERS_FILE": "/run/secrets/password",
             "GUNICORN_BACKLOG_FILE": "/run/secrets/password",
             "UVICORN_HEADERS_FILE": "/run/secrets/password",
@@ -398,12 +404,18 @@ def test_secrets_are_never_shown(finish, mount):
     assert {error.partition("=")[0].partition(":")[0] for error in errors} >= {
         "KEYFILE_PASSWORD",
         "GUNICORN_API_TOKEN",
-        "GUNICORN_RAW_ENV",
         "WORKERS_FILE",
         "GUNICORN_BACKLOG_FILE",
         "UVICORN_HEADERS_FILE",
     }
     assert secret not in outcome.err
+
+
+def test_a_secret_that_is_wrong_is_not_shown(finish):
+    outcome = finish("observed.py", environment={"GUNICORN_RAW_ENV": "hunter2"})
+
+    assert only(refusals(outcome)).startswith("GUNICORN_RAW_ENV: ")
+    assert "hunter2" not in outcome.err
 
 
 # The layers above the environment
@@ -460,7 +472,6 @@ def test_broken_quotes_in_gunicorn_cmd_args_are_refused(finish):
         ("bind = 'nonsense'\n", ["bind", "nonsense", "host:port"]),
         ("backlog = 'big'\n", ["backlog", "big"]),
         ("def post_fork(server): pass\n", ["post_fork", "arity"]),
-        ("raw_env = ['nonsense']\n", ["raw_env"]),
         ("uvicorn_ws = 'socketio'\n", ["uvicorn_ws", "socketio", "expected auto, none"]),
     ],
 )
@@ -470,6 +481,21 @@ def test_a_broken_gunicorn_file_is_refused(finish, mount, text, expected):
     error = only(refusals(outcome))
     assert "/app/gunicorn_conf.py" in error
     assert all(word in error for word in expected), error
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("worker_class = 'nonsense'\n", "WORKER_CLASS"),
+        ("reload = True\npreload_app = True\n", "RELOAD"),
+        ("raw_env = ['nonsense']\n", "RAW_ENV"),
+        ("access_log_format = '100%'\n", "ACCESS_LOG_FORMAT"),
+    ],
+)
+def test_a_gunicorn_file_that_does_not_fit_is_refused(finish, mount, text, expected):
+    outcome = finish("observed.py", volumes=mount("/app/gunicorn_conf.py", text))
+
+    assert expected in only(refusals(outcome))
 
 
 def test_an_unreadable_gunicorn_file_is_refused(finish, mount):

@@ -515,8 +515,8 @@ class Lazy:
         (returns_coroutine, "returns_coroutine is an async factory"),
         (ambiguous, "ambiguous(args, kwargs) may be ASGI, WSGI or a factory: set APP_TYPE to asgi or wsgi"),
         (two, "two(config, debug) may be ASGI, WSGI or a factory: set APP_TYPE"),
-        (Opaque(), "an instance of test_application.Opaque(args) may be ASGI"),
-        (Server(), "an instance of test_application.Server is neither ASGI nor WSGI"),
+        (Opaque(), f"an instance of {__name__}.Opaque(args) may be ASGI"),
+        (Server(), f"an instance of {__name__}.Server is neither ASGI nor WSGI"),
         (returns_none, "returns_none() returned None: does it end with `return app`?"),
         (returns_factory, "<lambda>, which is a factory: it has to return the application"),
         (

@@ -415,6 +415,33 @@ def test_a_websocket_is_left_alone(server: Server) -> None:
         assert client.recv(65536) == b"\x81\x02hi"
 
 
+def test_connect(server: Server) -> None:
+    assert re.match(
+        rb"HTTP/1.1 (200|501) ", server.ask(b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    )
+
+
+@pytest.mark.parametrize("after", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0"])
+def test_who_leaves_before_pipelined_answers(server: Server, after: bytes) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n" + after)
+        time.sleep(0.1)
+    # What went wrong would be in the log, which the fixture looks at.
+    time.sleep(2)
+
+
+def test_a_websocket_behind_a_request(server: Server) -> None:
+    if not server.asgi:
+        return
+    upgrade = (
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with server.connect() as client:
+        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n" + upgrade)
+        assert b"0 bytes" in one(client)
+
+
 def test_tls_of_uvicorn(tmp_path: Path) -> None:
     server = Server(tmp_path, ASGI, **CERTIFICATE)
     try:

@@ -40,6 +40,10 @@ class Connection(h11.Connection):
             raise h11.RemoteProtocolError(self.reason, self.status)
         if type(event) is h11.Request:
             self.on_head()
+            if event.method == b"CONNECT":
+                # h11 takes the answer for the end of HTTP, and Uvicorn fails to write its body.
+                self.status, self.reason = 501, "CONNECT, which is for proxies"
+                raise h11.RemoteProtocolError(self.reason, self.status)
             line = len(event.method) + len(event.target) + len("  HTTP/1.1")
             if refusal := self.limits.refusal(line, list(event.headers)):
                 self.status, self.reason = refusal

@@ -116,7 +116,13 @@ class Limited(Base):
             )
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
-        """Leave the connection to the WebSocket protocol, which has timeouts of its own."""
+        """Leave the connection to the WebSocket protocol, which has timeouts of its own.
+
+        Not with an answer to an earlier request on its way: it would be written among the WebSocket's frames.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.refuse(400, "a WebSocket behind a request without an answer")
+            return
         self.upgraded = True
         self.clock.due.pop(self, None)
         super().handle_websocket_upgrade(*event)
@@ -216,6 +222,16 @@ class HttpTools(Limited, HttpToolsProtocol):
     """How many bytes came at once, the last time."""
     pending = 0
     """At least how many bytes came since a head was complete or a part of a body came: those of a head or trailers."""
+    earlier: Any = ()
+    """Pipelined requests before the last: Uvicorn tells only that one of the end of the connection."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every request that nobody waits for its answer any more."""
+        for cycle in self.earlier:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse; bound what an incomplete head or trailers may hold."""
@@ -271,7 +287,10 @@ class HttpTools(Limited, HttpToolsProtocol):
                 self.refuse(*refusal)
                 raise ValueError(refusal)
         self.pending = self.fed
+        before = self.cycle
         HttpToolsProtocol.on_headers_complete(self)
+        if self.pipeline:
+            self.earlier = [cycle for cycle in (*self.earlier, before) if not cycle.response_complete]
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on."""

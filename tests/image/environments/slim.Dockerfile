@@ -1,0 +1,11 @@
+FROM paddock:3.14 AS build
+RUN --mount=type=cache,target=/home/paddock/.cache/uv,uid=10001 \
+    --mount=type=bind,source=pyproject.toml,target=pyproject.toml \
+    --mount=type=bind,source=uv.lock,target=uv.lock \
+    --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt,mode=0444 \
+    uv sync --locked --no-dev && uv pip uninstall pip
+
+
+FROM paddock:3.14-slim
+COPY --from=build --chown=0:0 --chmod=go-w /opt/venv /opt/venv
+COPY . .

@@ -1,0 +1,1 @@
+"""A package in src/; the application is put beside this file by src.Dockerfile."""

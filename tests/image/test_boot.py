@@ -1,0 +1,329 @@
+"""What happens from the import to the first request: once for each worker, and once in the log when it fails."""
+
+import re
+import time
+
+import pytest
+
+from conftest import wait_until
+
+SERVES = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"served"})
+"""
+
+SERVES_WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "6")])
+    return [b"served"]
+"""
+
+SERVER_FRAME = re.compile(r'File "[^"]*(/gunicorn/|/uvicorn/|/paddock/|importlib|/asyncio/|/uvloop/)')
+"""A line of a traceback that is not the application's."""
+
+HOW = [
+    pytest.param({"WORKERS": "1"}, id="one"),
+    pytest.param({"WORKERS": "4"}, id="four"),
+    pytest.param({"WORKERS": "4", "PRELOAD_APP": "true"}, id="preload"),
+]
+
+# Name: files beside `main.py`, its source, the traceback's last line, and the advice.
+BROKEN = {
+    "import-error": (
+        {"main.py": "import settings_of_mine\n"},
+        "ModuleNotFoundError: No module named 'settings_of_mine'",
+        "`settings_of_mine` is not installed in the application's environment (/opt/venv): add it to your dependencies",
+    ),
+    "name": (
+        {"main.py": "from json import dump, no_such_thing\n"},
+        "ImportError: cannot import name 'no_such_thing' from 'json'",
+        "a package of another version than the application expects, or modules that import each other?",
+    ),
+    "syntax": (
+        {"main.py": "app = (\n"},
+        "SyntaxError: '(' was never closed",
+        "/app/main.py is not valid for Python 3.",
+    ),
+    "exception": (
+        {"main.py": "import broken\napp = broken.app\n", "broken.py": "def connect():\n    1 / 0\n\nconnect()\n"},
+        "ZeroDivisionError: division by zero",
+        "the application failed while it was imported",
+    ),
+    "exit": (
+        {"main.py": "import sys\nsys.exit(3)\n"},
+        "SystemExit: 3",
+        'main called exit while it was imported: keep that under `if __name__ == "__main__":`',
+    ),
+    "base-exception": (
+        {"main.py": "class Quit(BaseException):\n    pass\n\nraise Quit('no')\n"},
+        "main.Quit: no",
+        "the application failed while it was imported",
+    ),
+    "factory": (
+        {"main.py": "def create_app():\n    return len(5)\n"},
+        "TypeError: object of type 'int' has no len()",
+        "main:create_app() failed, which makes the application",
+    ),
+}
+
+
+@pytest.mark.parametrize("environment", HOW)
+@pytest.mark.parametrize("broken", BROKEN)
+def test_failure_is_told_once(finish, project, broken, environment):
+    files, last_line, advice = BROKEN[broken]
+    begun = time.monotonic()
+    outcome = finish(volumes=project(files), environment={"APP_MODULE": "main", **environment} | spec(broken))
+
+    assert time.monotonic() - begun < 10
+    assert outcome.status == 1
+    assert outcome.out == ""
+    lines = outcome.err.splitlines()
+    assert outcome.err.count(last_line) == 1, outcome.err
+    assert not SERVER_FRAME.search(outcome.err), outcome.err
+    assert outcome.err.count("Traceback (most recent call last)") == (0 if broken == "syntax" else 1), outcome.err
+    following = lines[next(index for index, line in enumerate(lines) if last_line in line) + 1]
+    assert following.startswith(advice)
+
+
+def spec(broken):
+    return {"APP_MODULE": "main:create_app"} if broken == "factory" else {}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_check_tells_the_same(finish, project, broken):
+    files, last_line, advice = BROKEN[broken]
+    outcome = finish(command=["check"], volumes=project(files), environment={"APP_MODULE": "main"} | spec(broken))
+
+    assert outcome.status == 1
+    assert outcome.out == ""
+    assert outcome.err.count(last_line) == outcome.err.count(advice) == 1
+    assert outcome.err.splitlines()[-1].startswith(advice)
+    assert not SERVER_FRAME.search(outcome.err)
+
+
+def test_traceback_has_every_frame_of_the_application(finish, project):
+    outcome = finish(volumes=project(BROKEN["exception"][0]), environment={"APP_MODULE": "main"})
+
+    frames = re.findall(r'File "([^"]*)", line (\d+)', outcome.err)
+    assert frames == [("/app/main.py", "1"), ("/app/broken.py", "4"), ("/app/broken.py", "2")]
+
+
+def test_application_that_is_named_for_a_server_is_not_taken_for_one(finish, project):
+    """Frames are left out by module, not by words in a path."""
+    files = {"gunicorn_app/__init__.py": "", "gunicorn_app/main.py": "raise LookupError('mine')\n"}
+    outcome = finish(volumes=project(files), environment={"APP_MODULE": "gunicorn_app.main:app"})
+
+    assert 'File "/app/gunicorn_app/main.py", line 1' in outcome.err
+
+
+CRASHES = {
+    "exit-1": "import os\nos._exit(1)\n",
+    "exit-0": "import os\nos._exit(0)\n",
+    "segfault": "import ctypes\nctypes.string_at(0)\n",
+    "killed": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
+}
+
+
+@pytest.mark.parametrize("environment", [{"WORKERS": "1"}, {"WORKERS": "4"}], ids=["one", "four"])
+@pytest.mark.parametrize("crash", CRASHES)
+def test_crash_at_import_ends_the_container(finish, project, crash, environment):
+    """Not the endless respawn of a server that nobody can reach."""
+    begun = time.monotonic()
+    files = {"main.py": CRASHES[crash] + SERVES}
+    outcome = finish(volumes=project(files), environment=environment)
+
+    assert time.monotonic() - begun < 10
+    assert outcome.status == 1
+    assert outcome.err.count("Booting worker") == 1
+    assert outcome.err.count("before it could serve") == 1
+    assert "Traceback" not in outcome.err
+
+
+LIFESPAN_FAILS = """
+async def app(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+"""
+
+LIFESPAN_RAISES = """
+def connect():
+    raise ConnectionError("no database")
+
+async def app(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    connect()
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+@pytest.mark.parametrize(
+    ("source", "lifespan"), [(LIFESPAN_FAILS, "auto"), (LIFESPAN_FAILS, "on"), (LIFESPAN_RAISES, "on")]
+)
+def test_lifespan_that_fails_ends_the_start(finish, project, source, lifespan, workers):
+    begun = time.monotonic()
+    environment = {"UVICORN_LIFESPAN": lifespan, "WORKERS": workers}
+    outcome = finish(volumes=project({"main.py": source}), environment=environment)
+
+    assert time.monotonic() - begun < 10
+    assert outcome.status == 1
+    assert outcome.err.count("ConnectionError: no database" if source is LIFESPAN_RAISES else "no database") == 1
+    assert outcome.err.count("Booting worker") == 1
+    assert "HaltServer" not in outcome.err
+
+
+def test_address_in_use_ends_the_start(finish):
+    begun = time.monotonic()
+    outcome = finish("asgi.py", environment={"BIND": "0.0.0.0:8000,127.0.0.1:8000", "WORKERS": "1"})
+
+    assert time.monotonic() - begun < 8
+    assert outcome.status != 0
+    assert re.search("in use", outcome.err)
+    assert "Traceback" not in outcome.err
+    assert "Ready" not in outcome.err
+
+
+# Who imports it
+
+COUNTED = """
+import os
+print("imported by", os.getpid(), "child of", os.getppid(), flush=True)
+"""
+
+FACTORY = (
+    COUNTED
+    + SERVES.replace("def app(", "def application(")
+    + """
+def create_app():
+    print("made by", os.getpid(), flush=True)
+    return application
+"""
+)
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+def test_each_worker_imports_it_once_and_the_arbiter_never(start, project, kind):
+    source = COUNTED + (SERVES if kind == "asgi" else SERVES_WSGI)
+    container = start(volumes=project({"main.py": source}), environment={"WORKERS": "3"}).wait_ready()
+
+    wait_until(lambda: container.logs().count("imported by") == 3, "three imports")
+    container.get()
+    imports = re.findall(r"imported by (\d+) child of (\d+)", container.logs())
+    assert len({pid for pid, _ in imports}) == 3
+    assert {parent for _, parent in imports} == {"1"}
+    assert container.stop() == 0
+    assert container.logs().count("imported by") == 3
+
+
+def test_factory_is_called_once_in_each_worker(start, project):
+    environment = {"WORKERS": "2", "APP_MODULE": "main:create_app"}
+    container = start(volumes=project({"main.py": FACTORY}), environment=environment).wait_ready()
+
+    wait_until(lambda: container.logs().count("made by") == 2, "two applications")
+    for _ in range(5):
+        assert container.get().text == "served"
+    made = re.findall(r"made by (\d+)", container.logs())
+    imported = re.findall(r"imported by (\d+)", container.logs())
+    assert sorted(made) == sorted(imported)
+    assert len(set(made)) == 2
+
+
+def test_preload_imports_it_once_in_the_arbiter(start, project):
+    environment = {"WORKERS": "3", "PRELOAD_APP": "true", "APP_MODULE": "main:create_app"}
+    container = start(volumes=project({"main.py": FACTORY}), environment=environment).wait_ready()
+
+    wait_until(lambda: container.workers() == 3, "three workers")
+    for _ in range(5):
+        assert container.get().text == "served"
+    assert re.findall(r"(imported|made) by (\d+)", container.logs()) == [("imported", "1"), ("made", "1")]
+
+
+SLOW_TO_SERVE = (
+    """
+import time
+print("import begins", flush=True)
+time.sleep(1.5)
+print("import ends", flush=True)
+"""
+    + SERVES
+)
+
+
+def test_first_worker_boots_alone(start, project):
+    """The others follow when it serves, and then together."""
+    container = start(volumes=project({"main.py": SLOW_TO_SERVE}), environment={"WORKERS": "3"})
+
+    container.wait_for_log("import begins")
+    assert container.workers() == 1
+    container.wait_ready()
+    wait_until(lambda: container.logs().count("import ends") == 3, "three workers")
+    events = re.findall(r"import begins|import ends|Ready", container.logs())
+    assert events[0:2] == ["import begins", "import ends"]
+    assert events.index("Ready") in (2, 3)
+    # Both of the others had begun before one of them was done.
+    assert [event for event in events if event != "Ready"][2:4] == ["import begins", "import begins"]
+
+
+FAILS_LATER = (
+    """
+import os
+from pathlib import Path
+marker = Path("/tmp/first")
+if marker.exists():
+    raise RuntimeError("only the first can be imported")
+marker.touch()
+"""
+    + SERVES
+)
+
+
+def test_workers_that_cannot_follow_end_the_server(finish, project):
+    """The first serves and none of the others can: no endless respawn, and a reason."""
+    outcome = finish(volumes=project({"main.py": FAILS_LATER}), environment={"WORKERS": "2"})
+
+    assert outcome.status == 1
+    assert "RuntimeError: only the first can be imported" in outcome.err
+    assert outcome.err.count("Booting worker") <= 7
+    assert "5 workers in 10 seconds ended before they could serve" in outcome.err
+
+
+# How it is started
+
+WRAPPED = "import os, sys; os.execvp('paddock', ['paddock', 'serve'])"
+
+
+def test_started_by_a_wrapper(start):
+    """As `opentelemetry-instrument paddock serve` does it."""
+    container = start("asgi.py", ["python", "-c", WRAPPED], environment={"WORKERS": "1"}).wait_ready()
+
+    assert container.get().json()["ppid"] == 1
+    assert container.stop() == 0
+
+
+@pytest.mark.parametrize("command", [None, ["python", "-c", WRAPPED]], ids=["plain", "wrapped"])
+def test_sitecustomize_runs_first(start, project, command):
+    """How agents for tracing and coverage get into the process, the arbiter and every worker."""
+    hook = "import os, sys\nprint('sitecustomize of', os.path.basename(sys.argv[0] or '-'), flush=True)\nMARK = 1\n"
+    source = "import sitecustomize\nassert sitecustomize.MARK == 1\n" + SERVES
+    volumes = project({"main.py": source, "agent/sitecustomize.py": hook})
+    container = start(command=command, volumes=volumes, environment={"PYTHONPATH": "/app/agent", "WORKERS": "1"})
+    container.wait_ready()
+
+    assert container.get().text == "served"
+    assert "sitecustomize of" in container.logs()
+    assert container.stop() == 0
+
+
+def test_pythonpath_comes_before_what_is_installed(start, project):
+    files = {"main.py": "from vendored import app\n", "lib/vendored.py": SERVES}
+    container = start(volumes=project(files), environment={"PYTHONPATH": "/app/lib", "WORKERS": "1"}).wait_ready()
+
+    assert container.get().text == "served"

@@ -1,0 +1,270 @@
+"""Wherever an application's packages were installed, by whichever tool, the server finds them and keeps its own.
+
+The images are built by bake's target `environment`, from the Dockerfiles in `environments/`.
+"""
+
+import json
+import os
+import re
+
+import pytest
+from websockets.sync.client import connect
+
+from conftest import Container
+
+PYTHON = os.environ.get("PADDOCK_PYTHON", "3.14")
+SERVER = "/opt/paddock/lib/"
+VENV = f"/opt/venv/lib/python{PYTHON}/site-packages/"
+APP_VENV = f"/app/.venv/lib/python{PYTHON}/site-packages/"
+
+
+@pytest.fixture
+def installed(start):
+    """Start the image of one environment."""
+
+    def run(name, **options):
+        return start(image=f"paddock-test:{PYTHON}-{name}", environment={"WORKERS": "1"}, **options)
+
+    return run
+
+
+def modules(container: Container) -> dict[str, str]:
+    """The packages in the process that answers a request, and their files."""
+    return container.get().json()["modules"]
+
+
+def location(container: Container, module: str) -> str:
+    """Where a command in the container imports a module from."""
+    return container.run("python", "-c", f"import {module}; print({module}.__file__)").strip()
+
+
+# Tools
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("uv", "10001:0"),
+        ("uv-four-lines", "10001:0"),
+        ("uv-pip", "10001:0"),
+        ("pip", "10001:0"),
+        ("index", "10001:0"),
+        ("exact", "10001:0"),
+        ("poetry", "0:0"),
+        ("slim", "0:0"),
+    ],
+)
+def test_packages_land_where_the_server_finds_them(installed, name, owner):
+    container = installed(name).wait_healthy()
+
+    answer = container.get().json()
+    assert answer["modules"]["itsdangerous"] == location(container, "itsdangerous")
+    assert answer["modules"]["itsdangerous"].startswith(VENV)
+    assert answer["modules"]["uvicorn"].startswith(SERVER)
+    assert answer["prefix"] == "/opt/venv"
+    assert answer["uid"] == 10001
+    assert container.run("stat", "-c", "%u:%g", f"{VENV}itsdangerous", "/opt/venv/bin").split() == [owner, owner]
+    assert container.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["poetry", "slim"])
+def test_the_last_stage_has_no_installer_and_nothing_to_change(installed, name):
+    container = installed(name).wait_ready()
+
+    assert container.run("sh", "-c", "command -v uv uvx pip || true") == ""
+    assert container.run("find", "/app", "/opt", "-writable", "!", "-type", "l") == ""
+
+
+def test_what_is_not_in_the_lock_file_is_removed_and_the_server_stays(installed):
+    container = installed("exact").wait_ready()
+
+    left = container.run("uv", "pip", "list", "--quiet", "--format", "freeze").split()
+    assert left == ["itsdangerous==2.2.0", "pip==26.3"]
+    assert container.get().status_code == 200
+
+
+def test_removing_everything_leaves_the_server_alone(installed):
+    container = installed("uv-four-lines", command=["sleep", "infinity"])
+    container.run("uv", "pip", "uninstall", "itsdangerous", "pip")
+    container.run("uv", "sync", "--locked", "--offline", "--no-install-package", "itsdangerous")
+
+    assert container.run("uv", "pip", "list", "--quiet") == ""
+    assert container.run("uvicorn", "--version").startswith("Running uvicorn")
+    assert container.run("gunicorn", "--version").startswith("gunicorn")
+    assert "No module named 'itsdangerous'" in container.raw.exec_run(["paddock", "check"]).output.decode()
+
+
+def test_a_secret_stays_out_of_the_image(engine):
+    image = engine.images.get(f"paddock-test:{PYTHON}-index")
+
+    assert "hunter2" not in json.dumps(image.attrs) + json.dumps(image.history())
+    found = engine.containers.run(
+        image, ["sh", "-c", "grep -rls hunter2 /app /opt /home /etc /run || true"], remove=True
+    )
+    assert found == b""
+
+
+def test_cache_mounts_leave_nothing_behind(installed):
+    for name in ("uv", "uv-pip", "pip"):
+        container = installed(name).wait_ready()
+
+        assert container.run("find", "/home/paddock", "-type", "f") == ""
+
+
+# Layouts
+
+
+def test_an_editable_install_of_a_src_layout_is_served_from_there(installed):
+    container = installed("src").wait_healthy()
+
+    assert modules(container)["shop"] == "/app/src/shop/__init__.py"
+    assert location(container, "shop") == "/app/src/shop/__init__.py"
+    assert "shop.main:app" in container.run("paddock", "check")
+
+
+def test_an_environment_in_app_is_used(installed):
+    container = installed("app-venv").wait_healthy()
+
+    answer = container.get().json()
+    assert answer["prefix"] == "/app/.venv"
+    assert answer["modules"]["itsdangerous"].startswith(APP_VENV)
+    assert answer["modules"]["uvicorn"].startswith(SERVER)
+    # A command that `docker run` or an entrypoint starts; `docker exec` knows nothing of the entrypoint.
+    assert container.run("paddock", "python", "-c", "import sys; print(sys.prefix)").strip() == "/app/.venv"
+
+
+def test_debian_packages_are_there_and_the_user_is_no_longer_root(installed):
+    container = installed("apt").wait_healthy()
+
+    answer = container.get().json()
+    assert answer["uid"] == 10001
+    assert answer["modules"]["psycopg"].startswith(VENV)
+    left = ("find", "/var/lib/apt/lists", "/var/cache/apt", "-name", "*_*", "-o", "-name", "*.deb")
+    assert container.run(*left, user="0") == ""
+
+
+def test_collected_static_files_are_served(installed, start):
+    container = start(
+        image=f"paddock-test:{PYTHON}-collectstatic", environment={"WORKERS": "1", "SECRET_KEY": "secret"}
+    ).wait_healthy()
+
+    style = container.get().json()["style"]
+    assert re.fullmatch(r"/static/garage/style\.[0-9a-f]+\.css", style)
+    assert "color: green" in container.get(style).text
+
+
+# Pins
+
+
+def test_the_applications_pins_win(installed):
+    container = installed("pins-that-work").wait_healthy()
+
+    with connect(f"ws://{container.address}:8000/", proxy=None) as websocket:
+        websocket.send("hello")
+        assert websocket.recv() == "hello"
+    found = modules(container)
+    for name, version in {"websockets": "13.1", "httptools": "0.8.0", "click": "8.1.8"}.items():
+        assert found[name].startswith(VENV), name
+        shown = container.run("python", "-c", f"import importlib.metadata as m; print(m.version('{name}'))")
+        assert shown.strip() == version
+    assert found["uvicorn"].startswith(SERVER)
+    assert container.stop() == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "pins-uvicorn",
+            f"uvicorn 0.34.0: installed by the application in {VENV[:-1]}; Paddock's server needs uvicorn>=0.54,<1"
+            ": pin one of those or remove the pin",
+        ),
+        (
+            "pins-websockets",
+            f"websockets 10.4: installed by the application in {VENV[:-1]}; uvicorn 0.54.0 of Paddock's server "
+            "needs websockets>=13.0: pin one of those or remove the pin",
+        ),
+    ],
+)
+def test_pins_that_cannot_work_are_refused_by_name(finish, name, message, command):
+    outcome = finish(image=f"paddock-test:{PYTHON}-{name}", command=[command])
+
+    assert outcome.status == 78
+    assert outcome.err.splitlines() == [f"paddock: error: {message}"]
+
+
+# An environment that came with a bind mount
+
+
+@pytest.fixture
+def bind_mounted(start, tmp_path):
+    """Serve a directory of the host that has a `.venv`, which `make` fills."""
+
+    def run(make, **options):
+        (tmp_path / "main.py").write_text(APP)
+        make(tmp_path / ".venv")
+        tmp_path.chmod(0o755)
+        volumes = {str(tmp_path): {"bind": "/app", "mode": "ro"}}
+        return start(volumes=volumes, environment={"WORKERS": "1"}, allow=("/app/.venv is not used",), **options)
+
+    return run
+
+
+APP = """
+import json, sys
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": json.dumps({"prefix": sys.prefix}).encode()})
+"""
+
+
+def dangling(venv):
+    make(venv, PYTHON, "/home/somebody/.local/share/uv/python/cpython-3.14/bin/python3.14")
+
+
+def of_another_python(venv):
+    make(venv, "3.11", "/usr/local/bin/python")
+
+
+def of_another_platform(venv):
+    make(venv, PYTHON, None)
+    (venv / "bin/python").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(60))
+    (venv / "bin/python").chmod(0o755)
+
+
+def make(venv, python, interpreter):
+    """What is left of a virtual environment when it is seen from another machine."""
+    (venv / f"lib/python{python}/site-packages").mkdir(parents=True)
+    (venv / "bin").mkdir()
+    if interpreter:
+        (venv / "bin/python").symlink_to(interpreter)
+    (venv / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion_info = {python}.1\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        (
+            dangling,
+            "its interpreter is not in this image (/home/somebody/.local/share/uv/python/cpython-3.14/bin/python3.14)",
+        ),
+        (of_another_python, f"it was made for another Python than the image's python{PYTHON}"),
+        (of_another_platform, "its interpreter does not run in this image"),
+    ],
+)
+def test_an_environment_that_cannot_work_is_passed_over_with_one_warning(bind_mounted, environment, reason):
+    container = bind_mounted(environment).wait_healthy()
+
+    assert container.get().json()["prefix"] == "/opt/venv"
+    warnings = [line for line in container.logs().splitlines() if "warning" in line.lower()]
+    assert warnings == [f"paddock: warning: /app/.venv is not used: {reason}"]
+    assert container.stop() == 0
+
+
+def test_an_environment_of_the_same_image_works_through_a_bind_mount(bind_mounted):
+    container = bind_mounted(lambda venv: make(venv, PYTHON, "/usr/local/bin/python")).wait_healthy()
+
+    assert container.get().json()["prefix"] == "/app/.venv"

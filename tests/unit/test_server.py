@@ -1,0 +1,353 @@
+"""Gunicorn's configuration in layers: what wins, where it came from, and what is wrong in any of them."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gunicorn import config
+
+from paddock.environment import DEFAULT, ENVIRONMENT, Value
+from paddock.errors import ConfigurationError
+from paddock.server import CMD_ARGS, CONF, FLAG, Server
+
+Write = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with an application; sys.path and the imported modules are put back."""
+    directory = tmp_path / "app"
+    directory.mkdir()
+    (directory / "main.py").write_text("async def app(scope, receive, send): ...\n")
+    monkeypatch.chdir(directory)
+    # Gunicorn takes the working directory of its own import.
+    monkeypatch.setattr(config.Chdir, "default", str(directory))
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    return directory
+
+
+@pytest.fixture
+def write(app: Path) -> Write:
+    """Write a file into the working directory, a Gunicorn file unless named, and return its path."""
+
+    def run(text: str, name: str = "gunicorn_conf.py") -> str:
+        (app / name).write_text(text)
+        return str(app / name)
+
+    return run
+
+
+def serve(*arguments: str, **environ: str) -> Server:
+    # gunicorn_conf.py, which is one of the layers, reads the process's own environment.
+    os.environ.update(environ)
+    return Server(list(arguments), os.environ)
+
+
+def refusal(*arguments: str, **environ: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        serve(*arguments, **environ)
+    return [str(problem) for problem in refused.value.problems]
+
+
+def only(found: list[str]) -> str:
+    assert len(found) == 1, found
+    return found[0]
+
+
+# Precedence
+
+
+@pytest.mark.parametrize(
+    ("layers", "timeout", "origin"),
+    [
+        ((), 30, Value(30, DEFAULT)),
+        (("environment",), 1, Value(1, ENVIRONMENT, "TIMEOUT")),
+        (("environment", "file"), 2, Value(2, CONF, "gunicorn_conf.py")),
+        (("environment", "file", "args"), 3, Value(3, CMD_ARGS, CMD_ARGS)),
+        (("environment", "file", "args", "flag"), 4, Value(4, FLAG, FLAG)),
+        (("environment", "flag"), 4, Value(4, FLAG, FLAG)),
+        (("file", "flag"), 4, Value(4, FLAG, FLAG)),
+        (("environment", "args"), 3, Value(3, CMD_ARGS, CMD_ARGS)),
+    ],
+)
+def test_precedence(write: Write, layers: tuple[str, ...], timeout: int, origin: Value) -> None:
+    environ = {"TIMEOUT": "1"} if "environment" in layers else {}
+    if "file" in layers:
+        write("timeout = 2")
+    if "args" in layers:
+        environ["GUNICORN_CMD_ARGS"] = "--timeout 3"
+    server = serve(*(["--timeout", "4"] if "flag" in layers else []), **environ)
+
+    assert server.cfg.timeout == timeout
+    found = server.origins["timeout"]
+    assert (found.value, found.source, os.path.basename(found.origin)) == (origin.value, origin.source, origin.origin)
+
+
+def test_a_setting_of_the_images_own_in_every_layer(write: Write) -> None:
+    write("uvicorn_ws_max_size = 2\nlog_format = 'json'\nuvicorn_lifespan = 'ON'\n")
+    server = serve("--uvicorn-ws", "none", LOG_FORMAT="text", UVICORN_WS_MAX_SIZE="1", UVICORN_WS_MAX_QUEUE="7")
+
+    cfg = server.cfg
+    assert (cfg.uvicorn_ws_max_size, cfg.uvicorn_ws_max_queue, cfg.uvicorn_ws) == (2, 7, "none")
+    assert (cfg.log_format, cfg.uvicorn_lifespan) == ("json", "on")
+
+
+def test_what_no_layer_gives_is_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = serve().cfg
+
+    assert (cfg.keepalive, cfg.graceful_timeout, cfg.threads) == (65, 8, 4)
+    assert cfg.bind == ["0.0.0.0:8000"]
+    assert cfg.worker_class_str == "paddock.workers.auto.AutoWorker"
+    assert cfg.control_socket_disable is True
+    assert cfg.accesslog == cfg.errorlog == "-"
+
+
+def test_a_file_has_python_types_of_its_own(write: Write) -> None:
+    write(
+        "import ssl\n"
+        "bind = ['a:1', 'b:2']\n"
+        "accesslog = None\n"
+        "preload_app = True\n"
+        "cert_reqs = ssl.CERT_NONE\n"
+        "forwarded_allow_ips = '10.0.0.0/8'\n"
+        "loglevel = 'INFO'\n"
+        "worker_class = 'uvicorn.workers.UvicornWorker'\n"
+        "raw_env = ['A=1']\n"
+        "helper = object()\n"
+    )
+    cfg = serve().cfg
+
+    assert (cfg.bind, cfg.accesslog, cfg.preload_app, cfg.cert_reqs) == (["a:1", "b:2"], None, True, ssl.CERT_NONE)
+    assert "::ffff:10.0.0.0/104" in [str(network) for network in cfg.forwarded_allow_ips]
+    assert (cfg.loglevel, cfg.worker_class_str) == ("info", "paddock.workers.uvicorn.UvicornWorker")
+
+
+def test_a_class_in_a_file(write: Write) -> None:
+    write("from gunicorn.workers.gthread import ThreadWorker as worker_class\n")
+
+    assert serve(APP_TYPE="wsgi").cfg.worker_class.__name__ == "ThreadWorker"
+
+
+def test_hooks_in_a_file(write: Write) -> None:
+    write("def when_ready(server):\n    return 'mine'\n")
+    server = serve()
+
+    assert server.cfg.when_ready(None) == "mine"
+    assert server.origins["when_ready"].source == CONF
+
+
+# Which file
+
+
+@pytest.mark.parametrize(
+    ("files", "named", "timeout"),
+    [
+        (["gunicorn_conf.py"], {}, 0),
+        (["gunicorn.conf.py"], {}, 0),
+        (["gunicorn_conf.py", "gunicorn.conf.py"], {}, 0),
+        (["gunicorn_conf.py", "other.py"], {"GUNICORN_CONF": "other.py"}, 1),
+        (["gunicorn_conf.py", "other.py"], {"GUNICORN_CONF": "file:other.py"}, 1),
+        (["gunicorn_conf.py", "other.py"], {"GUNICORN_CONF": "python:other"}, 1),
+        (["one.py", "two.py"], {"GUNICORN_CONF": "one.py", "GUNICORN_CMD_ARGS": "-c two.py"}, 1),
+    ],
+)
+def test_which_file_is_used(write: Write, files: list[str], named: dict[str, str], timeout: int) -> None:
+    for number, name in enumerate(files):
+        write(f"timeout = {number}\n", name)
+
+    assert serve(**named).cfg.timeout == timeout
+
+
+def test_a_flag_names_the_file(write: Write) -> None:
+    write("timeout = 1\n", "one.py")
+    write("timeout = 2\n", "two.py")
+
+    assert serve("-c", "two.py", GUNICORN_CONF="one.py", GUNICORN_CMD_ARGS="-c one.py").cfg.timeout == 2
+
+
+def test_a_file_that_is_named_must_be_there() -> None:
+    assert only(refusal(GUNICORN_CONF="nope.py")) == "GUNICORN_CONF='nope.py': there is no such file"
+    assert only(refusal("-c", "nope.py")) == "command line='nope.py': there is no such file"
+    assert "nope" in only(refusal(GUNICORN_CONF="python:nope"))
+
+
+def test_a_file_leaves_the_path_as_it_was(write: Write) -> None:
+    write("import helper\ntimeout = helper.TIMEOUT\n")
+    write("TIMEOUT = 7\n", "helper.py")
+    before = list(sys.path)
+
+    assert serve(APP_MODULE="main:app").cfg.timeout == 7
+    assert [path for path in sys.path if path not in before] in ([], [os.getcwd()])
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("timeout = = 3", "line 1: SyntaxError"),
+        ("\nimport nope", "line 2: ModuleNotFoundError: No module named 'nope'"),
+        ("def f():\n    return 1 / 0\ntimeout = f()", "line 2: ZeroDivisionError"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("timeout = 'soon'", "expected a whole number of seconds from 0 to 86400"),
+        ("workers = 0", "expected auto, or a whole number from 1 to 1024"),
+        ("bind = ['nonsense']", "expected host:port"),
+        ("backlog = 'big'", "backlog"),
+        ("def post_fork(): pass", "post_fork"),
+        ("when_ready = 3", "when_ready"),
+        ("workers = 10 ** 10", "from 1 to 1024"),
+    ],
+)
+def test_a_broken_file(write: Write, text: str, said: str) -> None:
+    path = write(text)
+    problem = only(refusal())
+
+    assert path in problem
+    assert said in problem
+    assert "Traceback" not in problem
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["--timeout", "soon"], "soon"),
+        (["--timeout"], "--timeout"),
+        (["--workers", "0"], "from 1 to 1024"),
+        (["a:b", "c:d"], "one application, not 2"),
+        (["--uvicorn-ws", "socketio"], "expected auto, none"),
+    ],
+)
+def test_broken_flags(flags: list[str], said: str) -> None:
+    assert said in only(refusal(*flags))
+    assert said in only(refusal(GUNICORN_CMD_ARGS=" ".join(flags)))
+
+
+def test_broken_quotes() -> None:
+    assert only(refusal(GUNICORN_CMD_ARGS="'")) == 'GUNICORN_CMD_ARGS="\'": No closing quotation'
+
+
+def test_every_layer_is_checked_at_once(write: Write) -> None:
+    write("keepalive = 'long'\n")
+    found = refusal("--nonsense", TIMEOUT="soon", GUNICORN_CMD_ARGS="--threads 0")
+
+    assert len(found) == 4
+
+
+def test_the_whole_is_checked_when_every_part_is_right() -> None:
+    found = refusal(RELOAD="true", PRELOAD_APP="true", KEYFILE=__file__, UVICORN_HTTP2="true")
+
+    assert {problem.partition(":")[0].partition("=")[0] for problem in found} == {"RELOAD", "KEYFILE", "UVICORN_HTTP2"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"PROXY_PROTOCOL": "v1", "APP_TYPE": "asgi"}, "PROXY_PROTOCOL"),
+        ({"PROXY_PROTOCOL": "v1", "WORKER_CLASS": "uvicorn"}, "PROXY_PROTOCOL"),
+        ({"APP_TYPE": "wsgi", "WORKER_CLASS": "uvicorn"}, "WORKER_CLASS"),
+        ({"APP_TYPE": "asgi", "WORKER_CLASS": "sync"}, "WORKER_CLASS"),
+        ({"WORKER_CLASS": "nonsense"}, "WORKER_CLASS"),
+        ({"WORKER_CLASS": "collections.OrderedDict"}, "WORKER_CLASS"),
+        ({"ACCESS_LOG_FORMAT": "100%"}, "ACCESS_LOG_FORMAT"),
+        ({"GUNICORN_LOGGER_CLASS": "nope.Logger"}, "GUNICORN_LOGGER_CLASS"),
+    ],
+)
+def test_conflicts(environ: dict[str, str], name: str) -> None:
+    assert only(refusal(**environ)).startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("environ", "warnings"),
+    [
+        ({"THREADS": "8"}, 0),
+        ({"THREADS": "8", "APP_TYPE": "asgi"}, 1),
+        ({"APP_TYPE": "asgi"}, 0),
+        ({"UVICORN_WS": "none", "APP_TYPE": "wsgi"}, 1),
+        ({"UVICORN_WS": "none", "WORKER_CLASS": "sync"}, 1),
+        ({"WORKER": "8"}, 1),
+    ],
+)
+def test_warnings_that_are_known_before_the_import(environ: dict[str, str], warnings: int) -> None:
+    assert len(serve(**environ).warnings) == warnings
+
+
+def test_warnings_that_are_known_after_the_import() -> None:
+    server = serve(THREADS="8")
+    _, kind = server.load_application()
+
+    assert len(server.late_warnings(kind)) == 1
+    assert serve(THREADS="8", APP_TYPE="asgi").late_warnings(kind) == []
+
+
+# The application
+
+
+def test_the_application_is_found(app: Path) -> None:
+    server = serve()
+
+    assert server.cfg.wsgi_app == "main:app"
+    assert server.origins["wsgi_app"] == Value("main:app", "found", str(app))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        (["other:app"], {"APP_MODULE": "main:app"}),
+        ([], {"APP_MODULE": "other:app"}),
+        ([], {"GUNICORN_CMD_ARGS": "other:app"}),
+    ],
+)
+def test_the_application_is_named(arguments: list[str], environ: dict[str, str]) -> None:
+    assert serve(*arguments, **environ).cfg.wsgi_app == "other:app"
+
+
+def test_there_is_no_application(app: Path) -> None:
+    (app / "main.py").unlink()
+
+    assert only(refusal()).startswith("APP_MODULE: no application found in")
+    assert Server([], {}, find_application=False).cfg.wsgi_app is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "summary"),
+    [
+        ({"WORKERS": "3"}, "main:app: ASGI 3, served by 3 workers of class uvicorn"),
+        ({"WORKERS": "2", "WORKER_CLASS": "uvicorn"}, "main:app: ASGI 3, served by 2 workers of class uvicorn"),
+    ],
+)
+def test_summary(environ: dict[str, str], summary: str) -> None:
+    server = serve(**environ)
+    _, kind = server.load_application()
+
+    assert server.summary(kind) == summary
+
+
+# Reload
+
+
+def test_a_reload_takes_the_new_file(write: Write) -> None:
+    write("timeout = 1\n")
+    server = serve()
+    write("timeout = 2\n")
+    server.reload()
+
+    assert server.cfg.timeout == 2
+
+
+def test_a_reload_of_a_broken_file_leaves_everything_as_it_was(write: Write) -> None:
+    write("timeout = 1\n")
+    server = serve()
+    write("timeout = 'soon'\n")
+
+    with pytest.raises(ConfigurationError):
+        server.reload()
+    assert server.cfg.timeout == 1
