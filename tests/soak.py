@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import docker
+
 from load import OUTCOMES, Load, Report
 
 APPS = Path(__file__).parent / "image" / "apps"

@@ -162,7 +162,8 @@ SETTINGS: tuple[Setting, ...] = (
         Integer(0, 86400, "seconds"),
         "30",
         PROCESSES,
-        "A worker that is silent for so long is killed and replaced; 0 never.",
+        "A worker that is silent for so long is killed and replaced, with a traceback in the log; 0 never. Silent is an "
+        "event loop that does not turn, and a thread whose WSGI application shows nothing for its request.",
         sets="timeout",
     ),
     Setting(
@@ -179,7 +180,7 @@ SETTINGS: tuple[Setting, ...] = (
         Integer(0),
         "0",
         PROCESSES,
-        "A worker is replaced after so many requests, which bounds a memory leak; 0 never.",
+        "A worker is replaced after so many requests, which bounds a memory leak; 0 never. Counted once a second.",
         sets="max_requests",
     ),
     Setting(

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from conftest import wait_until
 from load import Load
 

@@ -8,6 +8,7 @@ import time
 
 import httpx
 import pytest
+
 from conftest import wait_until
 
 BOTH = pytest.mark.parametrize("app", ["faults_asgi.py", "faults_wsgi.py"])

@@ -5,6 +5,7 @@ import socket
 import time
 
 import pytest
+
 from conftest import wait_until
 from load import Load
 

@@ -4,6 +4,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+
 from wire import answer, asking, connect, received, request
 
 HEAD_SECONDS = 3

@@ -8,6 +8,7 @@ defined in `load.py`.
 import time
 
 import pytest
+
 from conftest import wait_until
 from load import Load
 from wire import asking, connect, received

@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+
 from conftest import wait_until
 from load import Load
 from wire import asking, received

@@ -5,9 +5,10 @@ import time
 from datetime import datetime
 
 import pytest
-from conftest import wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as connect_websocket
+
+from conftest import wait_until
 from wire import answer, asking, connect, received, received_until, request
 
 APPS = pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])

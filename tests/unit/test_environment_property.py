@@ -37,6 +37,7 @@ from paddock.parsers import (
     Text,
     TrustedProxies,
     WritableDirectory,
+    parse,
 )
 from paddock.server import Server
 from paddock.settings import SETTINGS, Setting, register
@@ -124,7 +125,7 @@ def valid(setting: Setting, parser: Parser) -> st.SearchStrategy[str]:
 def accepts(setting: Setting, text: str) -> bool:
     """Whether a setting takes this text, by the table's own word; what it raises must be a ValueError."""
     try:
-        setting.parse(text.strip())
+        parse(setting.parser, text.strip())
     except ValueError:
         return False
     return True

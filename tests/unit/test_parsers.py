@@ -66,7 +66,6 @@ from paddock.parsers import (
         (BindAddress(), "my-host.example:80", "my-host.example:80"),
         (BindAddress(), "[::]:8000", "[::]:8000"),
         (BindAddress(), "[fe80::1]:8000", "[fe80::1]:8000"),
-        (BindAddress(), "unix:@abstract", "unix:@abstract"),
         (BindAddress(), "fd://3", "fd://3"),
         (TrustedProxies(), "*", "*"),
         (TrustedProxies(), " * ", "*"),
