@@ -124,7 +124,12 @@ group "default" {
 
 # What the tests start: the default Python, and one more.
 group "tests" {
-  targets = ["default", target_of("3.13", "full"), target_of("3.13", "slim"), "environment"]
+  targets = ["default", target_of("3.13", "full"), target_of("3.13", "slim"), "test-tools", "environment"]
+}
+
+# What some tests start beside the image or in its place.
+group "test-tools" {
+  targets = ["haproxy", "faketime"]
 }
 
 group "all" {
@@ -174,6 +179,23 @@ target "image" {
     BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", python)
   }
   tags = tags(python, variant)
+}
+
+target "haproxy" {
+  inherits = ["_secrets"]
+  context  = "tests/image/haproxy"
+  args = {
+    PYTHON_VERSION = DEFAULT_PYTHON
+    BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", DEFAULT_PYTHON)
+  }
+  tags = ["${IMAGE}-test:haproxy"]
+}
+
+target "faketime" {
+  inherits = ["_secrets"]
+  context  = "tests/image/faketime"
+  contexts = { "paddock:slim" = "target:${target_of(DEFAULT_PYTHON, "slim")}" }
+  tags     = ["${IMAGE}-test:faketime"]
 }
 
 target "image-check" {

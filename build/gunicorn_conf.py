@@ -22,6 +22,9 @@ preload_app = settings.preload_app
 worker_tmp_dir = settings.worker_tmp_dir
 
 keepalive = settings.keepalive
+limit_request_line = settings.limit_request_line
+limit_request_fields = settings.limit_request_fields
+limit_request_field_size = settings.limit_request_field_size
 forwarded_allow_ips = settings.forwarded_allow_ips
 root_path = settings.root_path
 proxy_protocol = settings.proxy_protocol

@@ -156,6 +156,17 @@ class Container:
         """Return how many workers there are: Gunicorn's processes but for the arbiter."""
         return sum("/opt/paddock/lib/paddock" in command for command in self.processes()) - 1
 
+    def children(self) -> set[int]:
+        """Return the pids, as the host sees them, of the arbiter's children: workers, and orphans not yet reaped."""
+        self.raw.reload()
+        arbiter = str(self.raw.attrs["State"]["Pid"])
+        rows = self.raw.top(ps_args="-eo pid,ppid")["Processes"]
+        return {int(pid) for pid, parent in rows if parent == arbiter}
+
+    def signal(self, name: str) -> None:
+        """Send a signal, such as HUP, to the main process."""
+        self.raw.kill(signal=name)
+
     def assert_silent(self) -> None:
         """Fail when the log holds a warning, an error or a traceback that the test did not allow."""
         noise = [
@@ -163,7 +174,7 @@ class Container:
             for line in self.logs().splitlines()
             if NOISE.search(line) and not any(re.search(pattern, line) for pattern in self.allowed)
         ]
-        assert not noise, "unexpected in the log:\n" + self.logs()
+        assert not noise, "unexpected in the log:\n" + "\n".join(noise) + "\n\nits end:\n" + self.logs()[-10_000:]
 
 
 @pytest.fixture(scope="session")
@@ -177,13 +188,19 @@ def engine() -> Iterator[docker.DockerClient]:
 @pytest.fixture(scope="session")
 def image() -> str:
     """The full image under test."""
-    return f"paddock:{os.environ.get('PADDOCK_PYTHON', '3.14')}"
+    return f"{os.environ.get('PADDOCK_IMAGE', 'paddock')}:{os.environ.get('PADDOCK_PYTHON', '3.14')}"
 
 
 @pytest.fixture(scope="session")
 def slim(image: str) -> str:
     """The slim image under test."""
     return f"{image}-slim"
+
+
+@pytest.fixture(scope="session")
+def tools(image: str) -> str:
+    """The repository of what some tests start beside the image or in its place: see docker-bake.hcl, test-tools."""
+    return f"{image.partition(':')[0]}-test"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The first Python of the container: answers SIGTERM from here on, then makes the server's packages importable.
+"""The first Python of the container: answers signals from here on, then makes the server's packages importable.
 
 Run as a directory (`python /opt/paddock/lib/paddock serve`) or as a module (`python -m paddock`).
 """
@@ -13,11 +13,7 @@ from types import FrameType
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def interrupt(signum: int, frame: FrameType | None) -> None:
-    """End the start: until the arbiter has its own handlers, SIGTERM would be lost on PID 1."""
-    from paddock.errors import Interrupted
-
-    raise Interrupted
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def make_importable() -> None:
@@ -42,10 +38,24 @@ def import_gunicorn() -> None:
     os.environ.update(hidden)
 
 
+def answer_signals() -> None:
+    """End the start when a signal says so: until the arbiter has its own handlers, PID 1 would never hear of it.
+
+    The entrypoint has blocked them, so that one which came before is answered now.
+    """
+    from paddock.errors import Interrupted
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
 if __name__ == "__main__":
     make_importable()
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    answer_signals()
     if sys.argv[1:2] != ["gunicorn"]:
         import_gunicorn()
 

@@ -1,37 +1,62 @@
-"""What Gunicorn's hooks cannot do, in one small subclass of its arbiter."""
+"""What Gunicorn's hooks cannot do, in one subclass of its arbiter: each override names its cause.
+
+Workers are replaced one at a time, for a reload and for recycling alike: the next one boots, and when it serves, one
+that is obsolete is told to finish. So the number of serving workers never falls.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gunicorn import arbiter
+from gunicorn import arbiter, sock
 from gunicorn.errors import HaltServer
 
-from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError
+from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
+from paddock.marks import dismiss, is_ready, wants_replacement
+from paddock.oom import OomCounter, Sizes, explain
+from paddock.ready import StartingResponder
+from paddock.sizing import read_limits
 from paddock.state import DRAINING, READY, STARTING
-from paddock.workers.boot import is_ready
+from paddock.workers.boot import STOP_SIGNALS
 
-BOOT_POLL = 0.02
-"""Seconds between looks at workers that are not ready yet: they have no other way to wake the arbiter."""
+POLL = 0.02
+"""Seconds between looks at workers while one boots or leaves: they have no other way to wake the arbiter."""
 
 BOOT_DEATHS = 5
 BOOT_DEATHS_WITHIN = 10.0
 """So many workers that die before they served, within so many seconds, end the server: it would fork for ever."""
 
+EXPLAINED = (arbiter.Arbiter.WORKER_BOOT_ERROR, arbiter.Arbiter.APP_LOAD_ERROR, EXIT_CONFIG)
+"""Exit statuses of a worker that has said itself why it ends."""
+
 
 class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
-    """Gunicorn's arbiter; each override names its cause."""
+    """Gunicorn's arbiter, which loses no request and says one thing once."""
+
+    LISTENERS: list[Any]
 
     def __init__(self, app: Any) -> None:
         self.stopping = False
         self.served = False
+        self.killed = 0
         self.boot_deaths: deque[float] = deque(maxlen=BOOT_DEATHS)
+        self.before_reload: Any = None
+        self.reload_age = 0
+        self.responder: StartingResponder | None = None
+        self.oom = OomCounter()
+        self.sizes = Sizes()
+        self.oom_kills = self.oom.read()
+        self.sampled = 0.0
         super().__init__(app)
+
+    # --- Start and stop ---
 
     def start(self) -> None:
         """Listen, and say so in the state file."""
@@ -41,78 +66,291 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.log.info("%s", note)
         super().start()
         self.write_state(STARTING)
+        if self.cfg.ready_path and self.LISTENERS:
+            context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
+            self.responder = StartingResponder(self.LISTENERS, context)
+            self.responder.start()
+
+    def stop(self, graceful: bool = True) -> None:
+        """Stop the workers, and wait for them as long as GRACEFUL_TIMEOUT.
+
+        Gunicorn's own waits by the wall clock, which steps, and removes a Unix socket before DRAIN_DELAY is over.
+        """
+        if self.stopping:
+            return
+        self.stopping = True
+        self.write_state(DRAINING)
+        self.end_responder()
+        now = time.monotonic()
+        limit, drained = now + self.cfg.graceful_timeout, now + self.cfg.drain_delay
+        if self.dirty_arbiter_pid:
+            self.kill_dirty_arbiter(signal.SIGTERM if graceful else signal.SIGQUIT)
+        self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
+        paths = self.close_listeners()
+        while (self.WORKERS or self.dirty_arbiter_pid) and time.monotonic() < limit:
+            if time.monotonic() >= drained:
+                _unlink(paths)
+            if graceful and self.hurried():
+                graceful, limit = False, time.monotonic() + 2.0
+                self.log.info("Quick shutdown requested")
+                self.kill_workers(signal.SIGQUIT)
+            self.reap_workers()
+            self.reap_dirty_arbiter()
+            time.sleep(POLL)
+        _unlink(paths)
+        self.kill_the_rest()
+
+    def end_responder(self) -> None:
+        """End the process that says "starting" in place of the workers."""
+        if self.responder:
+            self.responder.stop()
+            self.responder = None
+
+    def hurried(self) -> bool:
+        """Tell whether a signal has come that asks to stop at once."""
+        signals = []
+        while not self.SIG_QUEUE.empty():
+            signals.append(self.SIG_QUEUE.get_nowait())
+        return bool({signal.SIGINT, signal.SIGQUIT} & set(signals))
+
+    def close_listeners(self) -> list[str]:
+        """Close the arbiter's own copies of the listening sockets; return the paths of those in the file system.
+
+        The workers have copies of their own. What the kernel accepted is lost when the last copy is closed, so that
+        must be a worker's, who takes it all first.
+        """
+        keep = self.systemd or self.cfg.reuse_port
+        addresses = [listener.getsockname() for listener in self.LISTENERS if listener.family == socket.AF_UNIX]
+        sock.close_sockets(self.LISTENERS, unlink=False)
+        self.LISTENERS = []
+        return [] if keep else [path for path in addresses if isinstance(path, str) and path]
+
+    def kill_the_rest(self) -> None:
+        """Kill what has not stopped in time, and remember how many workers that were."""
+        self.killed = len(self.WORKERS)
+        if self.killed:
+            pids = ", ".join(map(str, self.WORKERS))
+            self.log.error(
+                "Killed %d workers (pid %s) that did not stop within GRACEFUL_TIMEOUT=%g",
+                *(self.killed, pids, self.cfg.graceful_timeout),
+            )
+        self.kill_workers(signal.SIGKILL)
+        if self.dirty_arbiter_pid:
+            self.kill_dirty_arbiter(signal.SIGKILL)
+        while self.WORKERS:
+            self.reap_workers()
+            time.sleep(POLL)
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """Stop and exit; a worker that had to be killed makes that a failure."""
+        self.stop()
+        super().halt(reason, exit_status or (EXIT_FAILURE if self.killed else 0))
+
+    def spawn_worker(self) -> int:
+        """Fork a worker. In the worker's process this ends with SystemExit."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        pid: int = super().spawn_worker()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        worker = self.WORKERS[pid]
+        worker.born = time.monotonic()
+        worker.obsolete = worker.leaving = None
+        return pid
+
+    # --- Signals ---
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Wait less while a worker boots, so that the others follow as soon as the first is ready."""
-        booting = any(not is_ready(worker) for worker in self.WORKERS.values())
-        signals: list[int] = super().wait_for_signals(BOOT_POLL if booting else timeout)
+        """Wait less while a worker boots or leaves, so that what follows follows at once."""
+        moving = any(worker.leaving or not is_ready(worker) for worker in self.WORKERS.values())
+        signals: list[int] = super().wait_for_signals(POLL if moving else timeout)
         return signals
 
-    def spawn_workers(self) -> None:
-        """Let the first worker boot alone: a broken application says so once, and the first answer comes soonest."""
-        if self.served:
-            super().spawn_workers()
-        elif not self.WORKERS:
-            self.spawn_worker()
+    def handle_hup(self) -> None:
+        """Reload configuration and code; what does not validate is refused, and the server goes on with the old.
+
+        Gunicorn exits on a wrong configuration, and stops the old workers before the new ones serve.
+        """
+        self.log.info("Reloading")
+        before = self.app.cfg
+        old_address = self.cfg.address
+        try:
+            self.app.reload()
+            if self.app.cfg.address != old_address:
+                listeners = _bound(self.app.cfg, self.LISTENERS, self.log)
+        except ConfigurationError as error:
+            self.app.cfg = before
+            for problem in error.problems:
+                self.log.error("%s", problem)
+            self.log.error("The reload is refused; the server goes on as it was")
+            return
+        self.before_reload, self.reload_age = self.before_reload or before, self.worker_age
+        if self.app.cfg.address != old_address:
+            sock.close_sockets([listener for listener in self.LISTENERS if listener not in listeners])
+            self.LISTENERS = listeners
+            self.log.info("Listening at: %s", ",".join(str(listener) for listener in listeners))
+        self.setup(self.app)
+        self.log.reopen_files()
+        self.cfg.on_reload(self)
+        if self.cfg.preload_app:
+            self.log.warning("PRELOAD_APP: the code is not reloaded, only the configuration; replace the container")
+        for worker in self.staying():
+            worker.obsolete = "it is from before the reload"
+        self.write_state(READY if self.served else STARTING)
+
+    def handle_usr2(self) -> None:
+        """Refuse to start a second server: when PID 1 ends, the container ends with everything in it."""
+        self.log.error("SIGUSR2 has no place in a container: replace the container instead")
+
+    # --- The number of workers ---
+
+    def staying(self) -> list[Any]:
+        """Return the workers that have not been told to leave, the oldest first."""
+        return sorted((w for w in self.WORKERS.values() if not w.leaving), key=lambda worker: worker.age)
 
     def manage_workers(self) -> None:
-        """Note when the first worker serves, then keep up their number."""
+        """Bring the workers to their number, and replace those that are obsolete, one at a time."""
+        self.note_ready()
+        for worker in self.staying():
+            if not worker.obsolete and (reason := wants_replacement(worker)):
+                worker.obsolete = reason
+        staying = self.staying()
+        booting = [worker for worker in staying if not is_ready(worker)]
+        obsolete = [worker for worker in staying if worker.obsolete]
+        if not self.served:
+            # The first boots alone: a broken application says so once, and the first answer comes soonest.
+            if not staying:
+                self.spawn_worker()
+        elif len(staying) < self.num_workers:
+            for _ in range(self.num_workers - len(staying)):
+                self.spawn_worker()
+        elif obsolete and not booting and len(staying) == self.num_workers:
+            self.spawn_worker()
+        self.dismiss_surplus()
+
+    def note_ready(self) -> None:
+        """Note when the first worker serves, the first of all and the first of a reload."""
         if not self.served and any(is_ready(worker) for worker in self.WORKERS.values()):
             self.served = True
+            self.end_responder()
             self.write_state(READY)
             self.log.info("Ready")
-        super().manage_workers()
+        if self.before_reload and any(is_ready(w) and w.age > self.reload_age for w in self.WORKERS.values()):
+            self.before_reload = None
+            self.log.info("Reloaded; the old workers go one by one")
+
+    def dismiss_surplus(self) -> None:
+        """Tell workers to leave when more serve than are wanted: obsolete ones first, then the oldest."""
+        serving = [worker for worker in self.staying() if is_ready(worker)]
+        surplus = len(serving) - self.num_workers
+        for worker in sorted(serving, key=lambda worker: (not worker.obsolete, worker.age))[: max(surplus, 0)]:
+            self.dismiss(worker)
+
+    def dismiss(self, worker: Any) -> None:
+        """Tell a worker to finish and leave; it is killed when GRACEFUL_TIMEOUT is over."""
+        if worker.obsolete:
+            self.log.info("Worker %s is replaced: %s", worker.pid, worker.obsolete)
+        worker.leaving = time.monotonic() + self.cfg.graceful_timeout
+        dismiss(worker)
+        self.kill_worker(worker.pid, signal.SIGTERM)
+
+    def murder_workers(self) -> None:
+        """Kill workers that hang.
+
+        Gunicorn compares the heartbeat of a worker that never beat, a time of day, with a monotonic clock: a worker
+        that hangs in its boot is never killed (gunicorn/workers/workertmp.py).
+        """
+        now = time.monotonic()
+        self.sample(now)
+        for pid, worker in list(self.WORKERS.items()):
+            if worker.leaving:
+                if now > worker.leaving:
+                    self.log.error("Worker %s did not leave within GRACEFUL_TIMEOUT: killed", pid)
+                    self.kill_worker(pid, signal.SIGKILL)
+            elif is_ready(worker):
+                self.murder_silent(pid, worker, now)
+            elif self.cfg.boot_timeout and now - worker.born > self.cfg.boot_timeout:
+                self.log.error(
+                    "Worker %s has not come to serve within BOOT_TIMEOUT=%d: killed", pid, self.cfg.boot_timeout
+                )
+                self.abort(pid, worker)
+
+    def sample(self, now: float) -> None:
+        """Note, once a second, how much memory each worker holds, for the message when one is killed for lack of it."""
+        if now - self.sampled >= 1.0:
+            self.sampled = now
+            self.sizes.sample(self.WORKERS)
+
+    def murder_silent(self, pid: int, worker: Any, now: float) -> None:
+        """Kill a worker that serves and has not been heard of for TIMEOUT."""
+        if not self.timeout or now - worker.tmp.last_update() <= self.timeout:
+            return
+        if not worker.aborted:
+            self.log.critical("Worker %s has been silent for TIMEOUT=%d seconds: killed", pid, self.timeout)
+        self.abort(pid, worker)
+
+    def abort(self, pid: int, worker: Any) -> None:
+        """Send SIGABRT, which makes the worker say where it is; SIGKILL when it is still there at the next look."""
+        self.kill_worker(pid, signal.SIGKILL if worker.aborted else signal.SIGABRT)
+        worker.aborted = True
+
+    # --- The end of workers ---
 
     def reap_workers(self) -> None:
-        """Reap workers, and end the server when they die before they serve.
+        """Reap every child that has ended, the application's orphans too: this is PID 1.
 
         Gunicorn takes two exit statuses for a failed boot, also when the worker served already, also while the server
         stops; it respawns for ever after any other end of a boot, such as exit(1) or a crash.
         """
-        ended = [end for pid, worker in self.WORKERS.items() if (end := Ending.of(pid, worker))]
         while True:
             try:
-                super().reap_workers()
-                break
-            except HaltServer:
-                continue
-        for end in ended:
-            if end.status in (self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR):
-                end.worker.tmp.close()
-                self.cfg.child_exit(self, end.worker)
-            if not end.was_ready and not self.stopping:
-                self.count_boot_death(end)
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid == self.dirty_arbiter_pid:
+                self.handle_dirty_arbiter_exit(pid, status)
+            elif worker := self.WORKERS.pop(pid, None):
+                self.note_end(Ending(pid, worker, is_ready(worker), status))
+
+    def note_end(self, end: Ending) -> None:
+        """Say how a worker ended where that is not as it should be, and draw the consequences."""
+        end.worker.tmp.close()
+        self.cfg.child_exit(self, end.worker)
+        if end.code not in (0, *EXPLAINED) and not self.killed:
+            self.log.error("Worker %d %s", end.pid, self.explanation(end))
+        if self.stopping or end.was_ready or end.worker.leaving:
+            return
+        if self.before_reload:
+            self.cancel_reload()
+        else:
+            self.count_boot_death(end)
+
+    def explanation(self, end: Ending) -> str:
+        """Return how a worker ended, in words that follow its number."""
+        before, self.oom_kills = self.oom_kills, self.oom.read()
+        if end.code != -signal.SIGKILL or end.worker.aborted or end.worker.leaving:
+            return end.text
+        self.sizes.sample([*self.WORKERS, end.pid])
+        return explain(end.pid, before, self.oom_kills, read_limits().memory, self.sizes.last)
+
+    def cancel_reload(self) -> None:
+        """Go back to the configuration from before a reload whose first worker did not come up."""
+        self.log.error("The new code or configuration does not come up; the old workers stay")
+        self.app.cfg, self.before_reload = self.before_reload, None
+        self.setup(self.app)
+        for worker in self.staying():
+            worker.obsolete = None
 
     def count_boot_death(self, end: Ending) -> None:
         """Raise HaltServer when a worker's end during its boot is one too many."""
         now = time.monotonic()
         self.boot_deaths.append(now)
         if not self.served:
-            status = EXIT_CONFIG if end.status == EXIT_CONFIG else EXIT_FAILURE
+            status = EXIT_CONFIG if end.code == EXIT_CONFIG else EXIT_FAILURE
             raise HaltServer("the first worker ended before it could serve", status)
         if len(self.boot_deaths) == BOOT_DEATHS and now - self.boot_deaths[0] <= BOOT_DEATHS_WITHIN:
             reason = f"{BOOT_DEATHS} workers in {BOOT_DEATHS_WITHIN:.0f} seconds ended before they could serve"
             raise HaltServer(reason, EXIT_FAILURE)
-
-    def stop(self, graceful: bool = True) -> None:
-        """Stop the workers, and say so in the state file first."""
-        if not self.stopping:
-            self.stopping = True
-            self.write_state(DRAINING)
-        super().stop(graceful)
-
-    def handle_hup(self) -> None:
-        """Reload; a configuration that does not validate is refused, and the server goes on with the old one."""
-        try:
-            super().handle_hup()
-        except ConfigurationError as error:
-            for problem in error.problems:
-                self.log.error("%s", problem)
-            self.log.error("The reload is refused, the server goes on as it was")
-
-    def handle_usr2(self) -> None:
-        """Refuse to start a second server: when PID 1 ends, the container ends with everything in it."""
-        self.log.error("%s is not supported in a container: replace the container instead", signal.SIGUSR2.name)
 
     def write_state(self, phase: str) -> None:
         """Tell the health check how far the server is, and where to ask."""
@@ -124,19 +362,56 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Ending:
-    """How a worker's process ended: its exit status, or None when a signal ended it."""
+    """How a worker's process ended; `status` is as waitpid gives it."""
 
+    pid: int
     worker: Any
     was_ready: bool
-    status: int | None
+    status: int
 
-    @classmethod
-    def of(cls, pid: int, worker: Any) -> Ending | None:
-        """Return how the process `pid` ended, without reaping it; None while it runs."""
+    @property
+    def code(self) -> int:
+        """The exit status, or the negative number of the signal that ended it."""
+        return os.waitstatus_to_exitcode(self.status)
+
+    @property
+    def text(self) -> str:
+        """The end in words, to follow the worker's number."""
+        if self.code >= 0:
+            return f"ended with exit status {self.code}"
         try:
-            result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return None
-        if result is None:
-            return None
-        return cls(worker, is_ready(worker), result.si_status if result.si_code == os.CLD_EXITED else None)
+            return f"was ended by {signal.Signals(-self.code).name}"
+        except ValueError:
+            return f"was ended by signal {-self.code}"
+
+
+def _bound(cfg: Any, old: list[Any], log: Any) -> list[Any]:
+    """Return listening sockets for a reload: the old ones that stay, and new ones for what is new.
+
+    Raises:
+        ConfigurationError: where Gunicorn would exit.
+    """
+    staying = [listener for listener in old if listener.cfg_addr in cfg.address]
+    bound = [listener.cfg_addr for listener in staying]
+    try:
+        new = sock.create_sockets(_Addresses(cfg, [address for address in cfg.address if address not in bound]), log)
+    except (OSError, ValueError, SystemExit) as error:
+        raise ConfigurationError([Problem("BIND", f"cannot be bound: {error}", ",".join(cfg.bind))]) from None
+    return staying + list(new)
+
+
+class _Addresses:
+    """A configuration with other addresses."""
+
+    def __init__(self, cfg: Any, address: list[Any]) -> None:
+        self.cfg = cfg
+        self.address = address
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cfg, name)
+
+
+def _unlink(paths: list[str]) -> None:
+    while paths:
+        with suppress(FileNotFoundError):
+            os.unlink(paths.pop())

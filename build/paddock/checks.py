@@ -21,19 +21,24 @@ from paddock.environment import DEFAULT, Value
 from paddock.errors import Interrupted, Problem
 from paddock.settings import BY_KEY, UVICORN
 from paddock.workers import short_name
+from paddock.workers.boot import SHUTDOWN_SHARE
 
 Origins = Mapping[str, Value]
 
 
 def problems(cfg: Any, origins: Origins) -> list[Problem]:
     """Return everything that is wrong with the complete configuration `cfg`, before the application is imported."""
+    found = _server_packages(sys.path)
+    if found:
+        # Nothing that is imported after that can be trusted.
+        return found
     found = [
-        *_server_packages(sys.path),
         *tls.problems(cfg),
         *_reload_and_preload(cfg),
+        *_drain(cfg),
         *_classes(cfg),
         *_access_log_format(cfg),
-        *_other_user(cfg),
+        *_other_user(cfg, origins),
         *_uvicorn_packages(cfg),
         *_gunicorn(cfg),
     ]
@@ -108,6 +113,13 @@ def _reload_and_preload(cfg: Any) -> Iterator[Problem]:
         yield Problem("RELOAD", "cannot work with PRELOAD_APP: a preloaded application is never imported again")
 
 
+def _drain(cfg: Any) -> Iterator[Problem]:
+    if cfg.drain_delay and cfg.drain_delay >= cfg.graceful_timeout * (1 - SHUTDOWN_SHARE):
+        most = cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
+        message = f"leaves no time to finish requests: expected less than {most:g}, or a longer GRACEFUL_TIMEOUT"
+        yield Problem("DRAIN_DELAY", message, f"{cfg.drain_delay:g}")
+
+
 def _classes(cfg: Any) -> Iterator[Problem]:
     given = cfg.settings["worker_class"].get()
     try:
@@ -116,7 +128,9 @@ def _classes(cfg: Any) -> Iterator[Problem]:
         raise
     except (Exception, SystemExit) as error:
         expected = "auto, uvicorn, gthread, another of Gunicorn's that is installed, or the path of a worker class"
-        yield Problem("WORKER_CLASS", f"cannot be loaded ({_reason(error)}); expected {expected}", str(given))
+        yield Problem(
+            "WORKER_CLASS", f"cannot be loaded ({_reason(error)}); expected {expected}", short_name(str(given))
+        )
     else:
         if not (isinstance(worker_class, type) and issubclass(worker_class, Worker)):
             yield Problem("WORKER_CLASS", "is not a worker class", short_name(str(given)))
@@ -143,7 +157,7 @@ def _access_log_format(cfg: Any) -> Iterator[Problem]:
         yield Problem("ACCESS_LOG_FORMAT", f"{error}; {expected}", cfg.access_log_format)
 
 
-def _other_user(cfg: Any) -> Iterator[Problem]:
+def _other_user(cfg: Any, origins: Origins) -> Iterator[Problem]:
     if os.geteuid() == 0:
         return
     for name, wanted, now in (("USER", cfg.uid, os.geteuid()), ("GROUP", cfg.gid, os.getegid())):
@@ -151,7 +165,7 @@ def _other_user(cfg: Any) -> Iterator[Problem]:
             yield Problem(
                 f"GUNICORN_{name}",
                 f"only root can become another; start the container with --user instead (it runs as {now})",
-                str(wanted),
+                str(origins[name.lower()].value),
             )
 
 

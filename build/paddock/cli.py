@@ -19,6 +19,25 @@ from paddock.state import STARTING
 HOOKS = Path("/docker-entrypoint.d")
 
 
+HELP = """\
+usage: docker run IMAGE [COMMAND]
+
+  (nothing), serve       check every setting, run the start hooks, find the application and serve it
+  module:attribute       the same, with that application
+  --workers 4 …          the same, with those flags
+  check                  check everything and import the application; nothing listens
+  config [--json]        every setting in effect, its value and where it comes from
+  settings [--format table|markdown|json]
+                         every setting there is, with its default and what it is for
+  health                 the health check
+  --version              the versions of what serves
+  anything else          runs as it is, in the application's environment
+
+Flags are Gunicorn's (https://gunicorn.org/reference/settings/), and the lower-case names of the image's own settings:
+--log-format json is LOG_FORMAT=json. Defaults are the image's: `settings` lists them.
+"""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name, `serve` when they are its flags or its application.
 
@@ -27,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     command, *rest = arguments or ["serve"]
     if command not in COMMANDS:
         command, rest = "serve", list(arguments)
+    if command in ("serve", "check", "config") and {"-h", "--help"} & set(rest):
+        command = "--help"
     if notice := os.environ.pop("PADDOCK_NOTICE", None):
         say(logging.WARNING, notice)
     try:
@@ -43,10 +64,11 @@ def serve(arguments: list[str]) -> int:
     from paddock.hooks import run_start_hooks
     from paddock.server import Server
 
-    server = Server(arguments, os.environ)
+    hooks = HOOKS.is_dir() and any(HOOKS.iterdir())
+    server = Server(arguments, os.environ, final=not hooks)
     server.announce(STARTING)
-    exported = run_start_hooks(HOOKS, os.environ, lambda message: say(logging.INFO, message))
-    if exported != dict(os.environ):
+    if hooks:
+        exported = run_start_hooks(HOOKS, os.environ, lambda message: say(logging.INFO, message))
         os.environ.clear()
         os.environ.update(exported)
         server = Server(arguments, os.environ)
@@ -90,6 +112,12 @@ def settings(arguments: list[str]) -> int:
     return 0
 
 
+def show_help(arguments: list[str]) -> int:
+    """Say what the command line takes."""
+    print(HELP)
+    return 0
+
+
 def version(arguments: list[str]) -> int:
     """Print the versions of what serves."""
     from importlib.metadata import version as installed
@@ -115,6 +143,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "settings": settings,
     "gunicorn": _run_module("gunicorn"),
     "uvicorn": _run_module("uvicorn"),
+    "--help": show_help,
     "--version": version,
     "-v": version,
 }

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paddock.errors import Problem
-from paddock.parsers import Boolean, Checked, Integer, Items, JsonObject, ReadableFile, Text, nearest
+from paddock.parsers import (
+    Boolean,
+    Checked,
+    Integer,
+    Items,
+    JsonObject,
+    Parser,
+    ReadableFile,
+    Rejected,
+    Text,
+    nearest,
+    parse,
+)
 from paddock.settings import AUTO, BY_NAME, SETTINGS, UVICORN_REPLACED, Setting
 from paddock.sizing import read_limits, size
 from paddock.state import DIRECTORIES
@@ -89,14 +101,16 @@ def export_secrets(resolution: Resolution) -> None:
     os.environ.update(resolution.secrets)
 
 
-def resolve(environ: Mapping[str, str]) -> Resolution:
+def resolve(environ: Mapping[str, str], check_required: bool = True) -> Resolution:
     """Read every setting from `environ`; what `export_secrets` put there does not count as given.
+
+    `check_required` is for REQUIRED_ENV and REQUIRED_FILES, which start hooks may still provide.
 
     Returns the values and, in `problems`, all that is wrong; a setting with a problem has its default, so that the
     rest can be checked too.
     """
     given = {name: value for name, value in environ.items() if _exported.get(name) != value}
-    return _Resolver(given).run()
+    return _Resolver(given).run(check_required)
 
 
 class _Resolver:
@@ -104,14 +118,15 @@ class _Resolver:
         self.environ = environ
         self.result = Resolution()
 
-    def run(self) -> Resolution:
+    def run(self, check_required: bool) -> Resolution:
         for setting in SETTINGS:
             self.result.values[setting.key] = self.read_setting(setting)
         self.read_gunicorn()
         self.refuse_unknown_uvicorn()
         self.warn_of_near_misses()
         self.read_secrets()
-        self.check_required()
+        if check_required:
+            self.check_required()
         self.derive()
         return self.result
 
@@ -147,25 +162,24 @@ class _Resolver:
             return None
         return text, Value(None, FILE, path)
 
-    def parsed(self, name: str, parse: Any) -> Value | None:
+    def parsed(self, name: str, parser: Parser) -> Value | None:
         found = self.text(name)
         if found is None:
             return None
         text, value = found
+        # What a file holds may be a secret that was mounted at the wrong place.
+        from_file = value.source == FILE
         try:
-            return Value(parse(text), value.source, value.origin)
+            return Value(parse(parser, text, show=not from_file), value.source, value.origin)
         except ValueError as error:
-            # What a file holds may be a secret that was mounted at the wrong place.
-            from_file = value.source == FILE
             self.problem(f"{name}_FILE" if from_file else name, str(error), value.origin if from_file else text)
             return None
 
     def read_setting(self, setting: Setting) -> Value:
-        found = [value for name in setting.names if (value := self.parsed(name, setting.parse))]
+        found = [value for name in setting.names if (value := self.parsed(name, setting.parser))]
         if found:
             return found[0]
-        default = setting.default
-        return Value(None if default is None else setting.parse(default))
+        return Value(None if setting.default is None else parse(setting.parser, setting.default))
 
     def prefixed(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Yield variables that are set and start with `prefix`, as (variable, name without _FILE and prefix)."""
@@ -303,7 +317,7 @@ def _why_no_file(path: str) -> str:
         ReadableFile()(path)
         return "" if os.path.getsize(path) else "is empty"
     except ValueError as error:
-        return str(error).removeprefix(path).strip()
+        return str(error)
 
 
 @dataclass(frozen=True)
@@ -335,16 +349,13 @@ class GunicornParser:
         return Text(f"what https://gunicorn.org/reference/settings/#{setting.name} says")
 
     def __call__(self, text: str) -> Any:
-        try:
-            value = self._convert()(text)
-        except (ValueError, RecursionError):
-            raise ValueError(f"expected {self.expected}") from None
+        value = self._convert()(text)
         if self.setting.name == "sendfile":
             # Any value but None turns sendfile off: https://github.com/benoitc/gunicorn, Config.sendfile
             value = None if value else False
         try:
             self.setting.set(value)
         except Exception as error:
-            raise ValueError(f"{error or type(error).__name__}; expected {self.expected}") from None
+            raise Rejected(str(error) or type(error).__name__) from None
         # As it was given: Gunicorn's configuration runs the validator again.
         return value

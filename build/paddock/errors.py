@@ -31,8 +31,10 @@ class Problem:
     def __str__(self) -> str:
         if self.value is None:
             return f"{self.name}: {self.message}"
-        shown = self.value if len(self.value) <= LONGEST_VALUE else self.value[:LONGEST_VALUE] + "…"
-        return f"{self.name}={shown!r}: {self.message}"
+        if len(self.value) <= LONGEST_VALUE:
+            return f"{self.name}={self.value!r}: {self.message}"
+        shown = self.value[:LONGEST_VALUE] + "…"
+        return f"{self.name}={shown!r}: {self.message.replace(self.value, shown)}"
 
 
 class ConfigurationError(Exception):
@@ -51,7 +53,7 @@ class StartError(Exception):
 
 
 class Interrupted(SystemExit):
-    """SIGTERM arrived before the server was there to answer it: ends the container with 143 (128 + 15)."""
+    """A signal arrived before the server was there to answer it: ends the container with 128 + its number."""
 
-    def __init__(self) -> None:
-        super().__init__(143)
+    def __init__(self, number: int = 15) -> None:
+        super().__init__(128 + number)

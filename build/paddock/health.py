@@ -15,6 +15,11 @@ from collections.abc import Iterator, Mapping
 from paddock import state
 from paddock.state import Address, State
 
+# typing itself would cost more than the check.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+
 SECONDS = 4.0
 """Time for everything together: below the 5 s after which Docker would end the check without a reason."""
 
@@ -26,6 +31,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 OTHER_COMMANDS = ("check", "config", "settings", "health", "gunicorn", "uvicorn")
 """What is started in the same way and leaves no state: none of it will get ready later."""
+
+
+HANDSHAKE_OR_ALERT = (b"\x16", b"\x15")
+"""How the first record of a server that speaks TLS begins (https://www.rfc-editor.org/rfc/rfc8446#section-5.1)."""
 
 
 class UnhealthyError(Exception):
@@ -185,7 +194,7 @@ def _request(connection: socket.socket, wanted: str | None, deadline: float) -> 
     return answer
 
 
-def _tls(connection: socket.socket, deadline: float) -> socket.socket:
+def _context() -> ssl.SSLContext:
     import ssl
 
     # The container talks to itself: whoever its certificate is for, and whatever ciphers it was given, may be.
@@ -193,19 +202,26 @@ def _tls(connection: socket.socket, deadline: float) -> socket.socket:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+def _tls(connection: socket.socket, deadline: float) -> socket.socket:
     connection.settimeout(_left(deadline))
-    return context.wrap_socket(connection)
+    return _context().wrap_socket(connection)
 
 
 def _shake_hands(connection: socket.socket, deadline: float) -> str:
-    """A worker that completes the handshake, or refuses it because the certificate is missing, is alive."""
+    """Ask for a handshake, and leave when it is answered: one without the certificate would fail, and be logged."""
     import ssl
 
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
-        _tls(connection, deadline).close()
-    except ssl.SSLError as error:
-        if "ALERT" not in (error.reason or ""):
-            raise
+        _context().wrap_bio(incoming, outgoing).do_handshake()
+    except ssl.SSLWantReadError:
+        connection.settimeout(_left(deadline))
+        connection.sendall(outgoing.read())
+    if connection.recv(1)[:1] not in HANDSHAKE_OR_ALERT:
+        raise UnhealthyError("does not answer a TLS handshake")
     return "answered a TLS handshake; it requires a client certificate, so no request was made"
 
 

@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
+import sys
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
 from gunicorn import glogging
 
+from paddock.settings import own
+
+OUTPUT_PATIENCE = 1.0
+"""Seconds that a line of the log waits for somebody to read the output before lines are lost."""
+
 NAMES = {"gunicorn.error": "gunicorn", "uvicorn.error": "uvicorn"}
 """Loggers whose name would look like a severity."""
+
+UNLOGGED = "paddock.unlogged"
+"""The key in a WSGI environ that keeps its request out of the access log."""
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 """What every record has; anything else was given by the caller as `extra`."""
@@ -71,6 +82,82 @@ def formatter(log_format: str) -> logging.Formatter:
     return FORMATTERS[log_format]()
 
 
+class _Failing(logging.Handler):
+    """Says once that the log cannot be written, where Python's own handlers print a traceback for each line."""
+
+    failed = ""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say what went wrong with `record`, unless it is what went wrong with the one before."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        if self.failed != (reason := error.strerror or type(error).__name__):
+            self.failed = reason
+            with suppress(OSError, ValueError):
+                print(
+                    f"paddock: error: the log cannot be written, lines are lost: {reason}", file=sys.stderr, flush=True
+                )
+
+
+class FileHandler(_Failing, logging.FileHandler):
+    """Appends to a file; a full disk loses lines, and nothing else."""
+
+
+class OutputHandler(_Failing, logging.StreamHandler[TextIO]):
+    """Writes to the container's output, and never waits for long when nobody reads that: it would hold up requests.
+
+    Each write is of at most PIPE_BUF bytes, so that a pipe that can be written takes it whole.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.descriptor = stream.fileno()
+        self.writable = select.poll()
+        self.writable.register(self.descriptor, select.POLLOUT)
+        self.blocked = False
+        self.lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or lose it when the output takes none."""
+        try:
+            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+            if self.lost and self.is_writable():
+                lost, self.lost = self.lost, 0
+                self.write(f"paddock: warning: {lost} lines of the log are lost, nobody read it\n".encode())
+            if not self.write(line):
+                self.lost += 1
+        except Exception:
+            self.handleError(record)
+
+    def write(self, line: bytes) -> bool:
+        """Write `line`; return whether all of it was taken."""
+        for start in range(0, len(line), select.PIPE_BUF):
+            if not self.is_writable():
+                return False
+            os.write(self.descriptor, line[start : start + select.PIPE_BUF])
+        return True
+
+    def is_writable(self) -> bool:
+        """Tell whether a write would go through at once; wait a little for that, unless it was in vain before."""
+        self.blocked = not self.writable.poll(0 if self.blocked else OUTPUT_PATIENCE * 1000)
+        return not self.blocked
+
+
+def replaced(handler: logging.Handler) -> logging.Handler:
+    """Return the image's own handler in place of one of Gunicorn's; any other is returned as it is."""
+    if type(handler) is logging.FileHandler:
+        handler.close()
+        return FileHandler(handler.baseFilename)
+    if type(handler) is logging.StreamHandler:
+        try:
+            return OutputHandler(handler.stream)
+        except (OSError, ValueError):
+            return handler
+    return handler
+
+
 class Logger(glogging.Logger):  # type: ignore[misc]
     """Gunicorn's logger, with the image's format, for the application's loggers and Uvicorn's as well."""
 
@@ -81,12 +168,20 @@ class Logger(glogging.Logger):  # type: ignore[misc]
         super().setup(cfg)
         if cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json:
             return
-        log_format = cfg.log_format if "log_format" in cfg.settings else os.environ.get("LOG_FORMAT", "text")
-        for handler in self.error_log.handlers:
-            handler.setFormatter(formatter(log_format))
-        for handler in self.access_log.handlers:
-            handler.setFormatter(formatter("json") if log_format == "json" else logging.Formatter("%(message)s"))
+        log_format = own(cfg, "log_format")
+        access = formatter("json") if log_format == "json" else logging.Formatter("%(message)s")
+        for log, form in ((self.error_log, formatter(log_format)), (self.access_log, access)):
+            log.handlers = [replaced(handler) for handler in log.handlers]
+            for handler in log.handlers:
+                handler.setFormatter(form)
+                # How Gunicorn knows the handlers that it shall remove when it is set up again.
+                handler._gunicorn = True
         self.adopt_root()
+
+    def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any) -> None:
+        """Write the access log's line for a WSGI request, but for those that the image answers itself."""
+        if UNLOGGED not in environ:
+            super().access(resp, req, environ, request_time)
 
     def adopt_root(self) -> None:
         """Send what the application and Uvicorn log to the same place as the server's own log."""
@@ -112,30 +207,22 @@ class AccessLog:
     (https://github.com/Kludex/uvicorn/issues/527).
     """
 
-    def __init__(self, application: Any, log: Logger, asgi2: bool) -> None:
+    def __init__(self, application: Any, log: Logger) -> None:
         self.application = application
         self.log = log
-        self.asgi2 = asgi2
         self.line = log.cfg.access_log_format
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope."""
         if scope["type"] != "http":
-            await self.serve(scope, receive, send)
+            await self.application(scope, receive, send)
             return
         answer = Answer(send)
         started = time.perf_counter()
         try:
-            await self.serve(scope, receive, answer.send)
+            await self.application(scope, receive, answer.send)
         finally:
             self.log.access_log.info(self.line % Atoms(scope, answer, time.perf_counter() - started))
-
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application by its own version of ASGI."""
-        if self.asgi2:
-            await self.application(scope)(receive, send)
-        else:
-            await self.application(scope, receive, send)
 
 
 class Answer:

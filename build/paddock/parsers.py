@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 Address = str
 
+MEBIBYTE = 1024 * 1024
+
 
 class Parser(Protocol):
     """What the table of settings asks of a parser."""
@@ -87,6 +89,28 @@ class Seconds:
         if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or float(text) > self.most:
             raise ValueError(text)
         return float(text)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of bytes, with a unit if need be: `512MiB`, `1.5 GiB`, `500MB`. The value is in bytes."""
+
+    least: int = 1
+
+    @property
+    def expected(self) -> str:
+        return f"a size such as 512MiB or 2GiB, {self.least // MEBIBYTE} MiB or more"
+
+    def __call__(self, text: str) -> int:
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?b?)", text.lower())
+        if not match:
+            raise ValueError(text)
+        number, unit = match.groups()
+        factor = (1024 if "i" in unit or not unit.endswith("b") else 1000) ** " kmgt".index(unit[:1].strip("b") or " ")
+        value = float(number) * factor
+        if not self.least <= value < 2**60:
+            raise ValueError(text)
+        return int(value)
 
 
 @dataclass(frozen=True)
@@ -163,11 +187,11 @@ class LogFile:
             return text
         directory = os.path.dirname(os.path.abspath(text))
         if os.path.isdir(text):
-            raise Rejected(f"{text} is a directory")
+            raise Rejected("is a directory")
         if not os.path.isdir(directory):
-            raise Rejected(f"the directory {directory} does not exist")
+            raise Rejected(f"the directory {directory!r} does not exist")
         if not os.access(text if os.path.exists(text) else directory, os.W_OK):
-            raise Rejected(f"{text} cannot be written by user {os.getuid()}")
+            raise Rejected(f"cannot be written by user {os.getuid()}")
         return text
 
 
@@ -179,11 +203,11 @@ class ReadableFile:
 
     def __call__(self, text: str) -> str:
         if os.path.isdir(text):
-            raise Rejected(f"{text} is a directory (which Docker creates when the source of a bind mount is missing)")
+            raise Rejected("is a directory (which Docker creates when the source of a bind mount is missing)")
         if not os.path.exists(text):
-            raise Rejected(f"{text} does not exist")
+            raise Rejected("does not exist")
         if not os.access(text, os.R_OK):
-            raise Rejected(f"{text} cannot be read by user {os.getuid()}")
+            raise Rejected(f"cannot be read by user {os.getuid()}")
         return text
 
 
@@ -195,9 +219,9 @@ class WritableDirectory:
 
     def __call__(self, text: str) -> str:
         if not os.path.isdir(text):
-            raise Rejected(f"{text} is not a directory" if os.path.exists(text) else f"{text} does not exist")
+            raise Rejected("is not a directory" if os.path.exists(text) else "does not exist")
         if not os.access(text, os.W_OK | os.X_OK):
-            raise Rejected(f"{text} cannot be written by user {os.getuid()}")
+            raise Rejected(f"cannot be written by user {os.getuid()}")
         return text
 
 
@@ -218,13 +242,11 @@ class BindAddress:
 
     @staticmethod
     def _check_socket(path: str) -> None:
-        if path.startswith("@"):
-            return
         directory = os.path.dirname(path)
         if not path.startswith("/") or os.path.isdir(path):
             raise ValueError(path)
         if not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
-            raise Rejected(f"the directory {directory} does not exist or cannot be written by user {os.getuid()}")
+            raise Rejected(f"the directory {directory!r} does not exist or cannot be written by user {os.getuid()}")
 
     @staticmethod
     def _check_tcp(text: str) -> None:
@@ -321,6 +343,19 @@ class Checked:
         return self.function(text)
 
 
+def parse(parser: Parser, text: str, show: bool = True) -> Any:
+    """Return the value that `text` spells for `parser`.
+
+    Raises:
+        ValueError: with a message that completes "NAME=text: …"; it holds nothing of the text unless `show`.
+    """
+    try:
+        return parser(text)
+    except (ValueError, RecursionError) as error:
+        reason = f"{error}; " if show and isinstance(error, Rejected) else ""
+        raise ValueError(f"{reason}expected {parser.expected}") from None
+
+
 def nearest(name: str, known: Collection[str], edits: int) -> str | None:
     """Return the member of `known` that is at most `edits` edits away from `name`, the closest first, or None."""
     distances = sorted((_distance(name, other, edits), other) for other in known if other != name)
@@ -340,5 +375,7 @@ def _distance(a: str, b: str, limit: int) -> int:
             if i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
                 cost = min(cost, before[j - 2] + 1)
             row.append(cost)
+        if min(row) > limit:
+            return limit + 1
         before, previous = previous, row
     return previous[-1]

@@ -17,6 +17,9 @@ from paddock import application, checks, discovery
 from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, export_secrets, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Interrupted, Problem, StartError
+from paddock.marks import giving_marks
+from paddock.parsers import Boolean, parse
+from paddock.preload import Snapshot, freeze, inspect_after_import, sentence
 from paddock.settings import BY_KEY, register
 from paddock.state import State, listeners_of
 from paddock.workers import class_path
@@ -48,8 +51,12 @@ class Server(Application):  # type: ignore[misc]
 
     cfg: Any
 
-    def __init__(self, arguments: list[str], environ: Mapping[str, str], find_application: bool = True) -> None:
+    def __init__(
+        self, arguments: list[str], environ: Mapping[str, str], find_application: bool = True, final: bool = True
+    ) -> None:
         """Read the whole configuration; `find_application` says whether one is needed.
+
+        When it is not `final`, start hooks are to come, which may provide what REQUIRED_ENV and REQUIRED_FILES name.
 
         Raises:
             ConfigurationError: with everything that is wrong.
@@ -58,6 +65,7 @@ class Server(Application):  # type: ignore[misc]
         self.arguments = arguments
         self.environ = environ
         self.needs_application = find_application
+        self.final = final
         self.origins: dict[str, Value] = {}
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
@@ -70,8 +78,7 @@ class Server(Application):  # type: ignore[misc]
         self.origins, self.problems, self.warnings, self.notes = {}, [], [], []
         self.load_default_config()
         self.load_config()
-        if not self.problems:
-            self.finish()
+        self.finish()
         if self.problems:
             raise ConfigurationError(self.problems)
 
@@ -86,7 +93,7 @@ class Server(Application):  # type: ignore[misc]
 
     def load_config(self) -> None:
         """Apply the layers in their order, and collect what is wrong in each."""
-        resolution = resolve(self.environ)
+        resolution = resolve(self.environ, check_required=self.final)
         self.problems += resolution.problems
         self.warnings += resolution.warnings
         self.notes += resolution.notes
@@ -179,6 +186,7 @@ class Server(Application):  # type: ignore[misc]
     def finish(self) -> None:
         """Find the application, and check what only the whole configuration can tell."""
         self.cfg.set("worker_class", _worker_class(self.cfg.settings["worker_class"].get()))
+        self.cfg.set("pre_fork", giving_marks(self.cfg.pre_fork))
         self.cfg.set("post_worker_init", announcing(self.cfg.post_worker_init))
         if self.cfg.settings["worker_class"].get() in SINGLE_THREADED and self.origins["threads"].source == DEFAULT:
             self.cfg.set("threads", 1)
@@ -186,11 +194,11 @@ class Server(Application):  # type: ignore[misc]
         for path in (self.cfg.pythonpath or "").split(","):
             if path:
                 _import_from(os.path.abspath(path))
+        self.problems += checks.problems(self.cfg, self.origins)
         if self.cfg.wsgi_app:
             _import_from(str(discovery.directory_of(self.cfg.wsgi_app, Path(self.cfg.chdir))))
-        elif self.needs_application and not self.cfg.paste:
+        elif self.needs_application and not self.cfg.paste and not self.problems:
             self.find_application()
-        self.problems += checks.problems(self.cfg, self.origins)
         self.warnings += checks.warnings(self.cfg, self.origins)
 
     def find_application(self) -> None:
@@ -208,17 +216,24 @@ class Server(Application):  # type: ignore[misc]
         """Import the application and find out what it is: Gunicorn calls this once for each process that needs it.
 
         Raises:
-            StartError: in the arbiter (PRELOAD_APP).
+            StartError: in the arbiter (PRELOAD_APP), or where RELOAD is on.
             SystemExit: in a worker, after the reason was logged.
         """
+        preloading = os.getpid() == self.arbiter_pid
+        before = Snapshot.take() if preloading else None
         try:
-            return self.load_application()[0]
+            served, _ = self.load_application()
         except (StartError, ConfigurationError) as error:
-            if os.getpid() == self.arbiter_pid:
+            if preloading or (self.cfg.reload and isinstance(error, StartError)):
                 raise
             logging.getLogger("gunicorn.error").error(str(error))
             status = EXIT_CONFIG if isinstance(error, ConfigurationError) else Arbiter.APP_LOAD_ERROR
             raise SystemExit(status) from None
+        if before:
+            if found := inspect_after_import(before):
+                logging.getLogger("gunicorn.error").warning(sentence(found))
+            freeze()
+        return served
 
     def load_application(self) -> tuple[Any, application.Kind]:
         """Import the application and check that the worker class can serve it; return it and what it is.
@@ -265,7 +280,8 @@ class Server(Application):  # type: ignore[misc]
         return State(
             pid=os.getpid(),
             phase=phase,
-            listeners=listeners_of(listener.getsockname() for listener in listeners),
+            # With REUSE_PORT each worker binds its own.
+            listeners=listeners_of([listener.getsockname() for listener in listeners] or self.cfg.address),
             tls=bool(self.cfg.is_ssl),
             client_certificate=self.cfg.cert_reqs == 2,
             health_path=self.cfg.healthcheck_path,
@@ -288,10 +304,13 @@ def _checked(key: str, value: Any) -> Any:
         ValueError: when the table refuses it.
     """
     setting = BY_KEY.get(key)
-    if setting is None or value is None or callable(value) or not isinstance(value, str | int | list):
+    if setting is None or not isinstance(value, str | int | list):
+        return value
+    if isinstance(value, bool) and not isinstance(setting.parser, Boolean):
+        # Gunicorn takes it for some settings that were switches once.
         return value
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value).strip()
-    return setting.parse(text) if text else value
+    return parse(setting.parser, text) if text else value
 
 
 def _worker_class(given: Any) -> Any:

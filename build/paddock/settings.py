@@ -7,10 +7,12 @@ line can set it like any other.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from paddock.parsers import (
+    MEBIBYTE,
     BindAddress,
     Boolean,
     Checked,
@@ -25,9 +27,11 @@ from paddock.parsers import (
     ReadableFile,
     Rejected,
     Seconds,
+    Size,
     Text,
     TrustedProxies,
     WritableDirectory,
+    parse,
 )
 
 AUTO = "auto"
@@ -64,29 +68,16 @@ class Setting:
         """Every variable that sets it, in order of precedence; Gunicorn's own spelling of the name is the last."""
         return (self.name, *self.aliases, *([f"GUNICORN_{self.sets.upper()}"] if self.sets else []))
 
-    def parse(self, text: str) -> Any:
-        """Return the value that `text` spells.
-
-        Raises:
-            ValueError: with a message that completes "NAME=text: …".
-        """
-        try:
-            return self.parser(text)
-        except Rejected as error:
-            raise ValueError(f"{error}; expected {self.parser.expected}") from None
-        except (ValueError, RecursionError):
-            raise ValueError(f"expected {self.parser.expected}") from None
-
 
 def _words(*choices: str) -> Choice:
     return Choice(choices)
 
 
 def _application(text: str) -> str:
-    from paddock.application import parse
+    from paddock import application
 
     try:
-        parse(text)
+        application.parse(text)
     except ValueError as error:
         raise Rejected(str(error)) from None
     return text
@@ -95,6 +86,7 @@ def _application(text: str) -> str:
 APPLICATION = "Application"
 PROCESSES = "Workers"
 SOCKET = "Network"
+LIMITS = "Limits"
 PROXIES = "Behind a proxy"
 TLS = "TLS"
 LOGGING = "Logging"
@@ -170,7 +162,8 @@ SETTINGS: tuple[Setting, ...] = (
         Integer(0, 86400, "seconds"),
         "30",
         PROCESSES,
-        "A worker that is silent for so long is killed and replaced; 0 never.",
+        "A worker that is silent for so long is killed and replaced, with a traceback in the log; 0 never. Silent is an "
+        "event loop that does not turn, and a thread whose WSGI application shows nothing for its request.",
         sets="timeout",
     ),
     Setting(
@@ -187,7 +180,7 @@ SETTINGS: tuple[Setting, ...] = (
         Integer(0),
         "0",
         PROCESSES,
-        "A worker is replaced after so many requests, which bounds a memory leak; 0 never.",
+        "A worker is replaced after so many requests, which bounds a memory leak; 0 never. Counted once a second.",
         sets="max_requests",
     ),
     Setting(
@@ -198,6 +191,29 @@ SETTINGS: tuple[Setting, ...] = (
         "Up to so many requests more, at random, so that workers are not replaced all at once. Unset: a tenth of "
         "`MAX_REQUESTS`.",
         sets="max_requests_jitter",
+    ),
+    Setting(
+        "MAX_WORKER_MEMORY",
+        Size(16 * MEBIBYTE),
+        None,
+        PROCESSES,
+        "A worker that holds more resident memory than this, such as `512MiB`, is replaced gracefully. Unset: never.",
+    ),
+    Setting(
+        "BOOT_TIMEOUT",
+        Integer(0, 86400, "seconds"),
+        "120",
+        PROCESSES,
+        "How long a worker may take to import the application and to start it up, 0 without end. Longer than "
+        "`TIMEOUT`, because a cold start may wait for a database.",
+    ),
+    Setting(
+        "DRAIN_DELAY",
+        Seconds(),
+        "0",
+        PROCESSES,
+        "Seconds between SIGTERM and the end of accepting, for load balancers that learn late that the container goes; "
+        "part of `GRACEFUL_TIMEOUT`. Answers say `Connection: close` meanwhile.",
     ),
     Setting(
         "PRELOAD_APP",
@@ -249,6 +265,50 @@ SETTINGS: tuple[Setting, ...] = (
         "How long an idle connection stays open. 65, longer than the 60 seconds of common load balancers: a shorter "
         "one gives their users 502s.",
         sets="keepalive",
+    ),
+    Setting(
+        "LIMIT_REQUEST_LINE",
+        Integer(0, 8190, "bytes"),
+        "4094",
+        LIMITS,
+        "A longer request line is answered with 414; 0 is no limit. 4094, Gunicorn's default, is twice what some "
+        "proxies and browsers let through.",
+        sets="limit_request_line",
+    ),
+    Setting(
+        "LIMIT_REQUEST_FIELDS",
+        Integer(1, 32768),
+        "100",
+        LIMITS,
+        "More header fields are answered with 431. 100, as in Gunicorn: several times what a browser and a chain of "
+        "proxies send.",
+        sets="limit_request_fields",
+    ),
+    Setting(
+        "LIMIT_REQUEST_FIELD_SIZE",
+        Integer(1, MEBIBYTE, "bytes"),
+        "8190",
+        LIMITS,
+        "A longer header field is answered with 431. 8190, as in Gunicorn, is about twice a browser's largest cookie.",
+        sets="limit_request_field_size",
+    ),
+    Setting(
+        "REQUEST_HEAD_TIMEOUT",
+        Seconds(),
+        "10",
+        LIMITS,
+        "Seconds from accepting a connection, or from the first byte of a later request on it, until the request's "
+        "head is complete; then it is closed, with a 408 if there was a byte. 0 without end. 10, because a head is a "
+        "packet or two: who takes longer means to hold the connection.",
+    ),
+    Setting(
+        "REQUEST_BODY_TIMEOUT",
+        Seconds(),
+        "30",
+        LIMITS,
+        "Seconds that may pass without a byte of a body that is not complete; then the connection is closed. 0 "
+        "without end. 30, because mobile networks pause for some seconds and come back, and a WSGI thread waits as "
+        "long.",
     ),
     Setting(
         "FORWARDED_ALLOW_IPS",
@@ -358,6 +418,14 @@ SETTINGS: tuple[Setting, ...] = (
         "What the health check asks for: 2xx and 3xx are healthy. Unset: `/`, and anything below 500 is.",
     ),
     Setting(
+        "READY_PATH",
+        Text("a path that starts with /", r"/[^\s?#]*"),
+        None,
+        HEALTH,
+        "A path that the image answers in front of the application, for readiness probes and load balancers: 200 when "
+        "it serves, 503 while it starts or drains. Not in the access log. Unset: none.",
+    ),
+    Setting(
         "RELOAD",
         Boolean(),
         "false",
@@ -378,7 +446,7 @@ SETTINGS: tuple[Setting, ...] = (
         _words(AUTO, "h11", "httptools", "zttp"),
         AUTO,
         UVICORN,
-        "The HTTP parser; `auto` is httptools, `zttp` must be installed by the application.",
+        "The HTTP parser; `auto` is httptools; `zttp` must be installed by the application, and knows no limits.",
     ),
     Setting("UVICORN_HTTP2", Boolean(), "false", UVICORN, "Serve HTTP/2 too; needs `UVICORN_HTTP=zttp`."),
     Setting(
@@ -460,6 +528,18 @@ UVICORN_REPLACED = {
 """Uvicorn's options that Gunicorn reaches, and the variable to use instead of `UVICORN_<NAME>`."""
 
 
+def own(cfg: Any, key: str) -> Any:
+    """Return the value of one of the image's own settings, for Gunicorn's configuration `cfg`.
+
+    Under plain `gunicorn -c` that was made before Gunicorn knew of them, so they come from the environment there.
+    """
+    if key in cfg.settings:
+        return cfg.settings[key].get()
+    from paddock.environment import resolve
+
+    return resolve(os.environ).values[key].value
+
+
 def register() -> None:
     """Make the image's own settings known to Gunicorn, for `Config` objects that are created from then on.
 
@@ -476,7 +556,7 @@ def register() -> None:
 
 def _declaration(setting: Setting) -> dict[str, Any]:
     def validate(value: Any) -> Any:
-        return setting.parse(value) if isinstance(value, str) else value
+        return parse(setting.parser, value) if isinstance(value, str) else value
 
     return {
         "name": setting.key,

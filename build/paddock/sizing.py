@@ -57,7 +57,7 @@ def size(limits: Limits, max_workers: int) -> Sizing:
         facts.append("no memory limit")
     else:
         allowed["the memory limit"] = limits.memory * 8 // (10 * WORKER_MEMORY)
-        facts.append(f"memory limit {_bytes(limits.memory)} allows {allowed['the memory limit']}")
+        facts.append(f"memory limit {in_units(limits.memory)} allows {allowed['the memory limit']}")
     allowed["MAX_WORKERS"] = max_workers
     facts.append(f"MAX_WORKERS {max_workers}")
 
@@ -70,7 +70,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _bytes(number: int) -> str:
+def in_units(number: int) -> str:
+    """Return a number of bytes as people write it."""
     return f"{number / 1024**3:.1f} GiB" if number >= 1024**3 else f"{number / MIB:.0f} MiB"
 
 
@@ -81,10 +82,10 @@ def read_limits(root: Path = Path("/")) -> Limits:
     is mounted counts, and the smallest holds. What cannot be read or understood is no limit.
     https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/index.html
     """
-    quotas = [quota for group in _cgroups(root, "cpu") for quota in (_cpu_v1(group), _cpu_v2(group)) if quota]
+    quotas = [quota for group in cgroups(root, "cpu") for quota in (_cpu_v1(group), _cpu_v2(group)) if quota]
     memories = [
         memory
-        for group in _cgroups(root, "memory")
+        for group in cgroups(root, "memory")
         for memory in (_number(group / "memory.limit_in_bytes"), _number(group / "memory.max"))
         if memory and memory < UNLIMITED
     ]
@@ -92,7 +93,7 @@ def read_limits(root: Path = Path("/")) -> Limits:
 
 
 def _cpu_v2(group: Path) -> float | None:
-    quota, _, period = _text(group / "cpu.max").partition(" ")
+    quota, _, period = read_text(group / "cpu.max").partition(" ")
     return _ratio(_integer(quota), _integer(period) if period else 100_000)
 
 
@@ -105,7 +106,7 @@ def _ratio(quota: int | None, period: int | None) -> float | None:
 
 
 def _number(file: Path) -> int | None:
-    return _integer(_text(file))
+    return _integer(read_text(file))
 
 
 def _integer(text: str) -> int | None:
@@ -114,14 +115,15 @@ def _integer(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) > 0 else None
 
 
-def _text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """Return what a file of the kernel's says; nothing where it cannot be read."""
     try:
         return file.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 
 
-def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+def cgroups(root: Path, controller: str) -> Iterator[Path]:
     """The directories whose `controller` limits hold for this process, its own first, in both versions of cgroups."""
     paths = list(_paths(root, controller))
     mounts = list(_mounts(root, controller))
@@ -164,7 +166,7 @@ def _paths(root: Path, controller: str) -> Iterator[tuple[str, str]]:
 
     https://man7.org/linux/man-pages/man7/cgroups.7.html, "/proc/pid/cgroup"
     """
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
@@ -178,7 +180,7 @@ def _mounts(root: Path, controller: str) -> Iterator[tuple[str, str, str]]:
 
     https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html
     """
-    for line in _text(root / "proc/self/mountinfo").splitlines():
+    for line in read_text(root / "proc/self/mountinfo").splitlines():
         mount, _, super_block = line.partition(" - ")
         fields, file_system = mount.split(" "), super_block.split(" ")
         if len(fields) < 6 or len(file_system) < 3:

@@ -30,7 +30,7 @@ def test_effective_settings_are_all_there_are() -> None:
     rows = rows_of({})
 
     assert list(rows)[: len(SETTINGS)] == [setting.name for setting in SETTINGS]
-    assert {"GUNICORN_BACKLOG", "GUNICORN_LIMIT_REQUEST_LINE"} <= set(rows)
+    assert {"GUNICORN_BACKLOG", "GUNICORN_UMASK"} <= set(rows)
     assert not {"GUNICORN_WORKERS", "GUNICORN_CONFIG", "GUNICORN_POST_FORK"} & set(rows)
     json.dumps(list(rows.values()))
 

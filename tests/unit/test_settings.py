@@ -11,6 +11,7 @@ from gunicorn import config
 from gunicorn.config import Config
 
 from paddock.environment import REFUSED, resolve
+from paddock.parsers import parse
 from paddock.settings import BY_KEY, BY_NAME, SETTINGS, UVICORN_REPLACED, Setting, register
 
 GUNICORN = {setting.name: setting for setting in config.KNOWN_SETTINGS if setting.section != "Paddock"}
@@ -21,7 +22,7 @@ each = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.
 @each
 def test_default_is_a_value_that_a_user_could_set(setting: Setting) -> None:
     if setting.default is not None:
-        setting.parse(setting.default)
+        parse(setting.parser, setting.default)
 
 
 @each
@@ -46,7 +47,7 @@ def test_words_for_the_readme(setting: Setting) -> None:
 def test_a_refusal_completes_the_sentence(setting: Setting) -> None:
     said = ""
     try:
-        setting.parse("\n!")
+        parse(setting.parser, "\n!")
     except ValueError as error:
         said = str(error)
 

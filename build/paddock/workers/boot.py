@@ -1,62 +1,187 @@
-"""What the image's worker classes share between the fork and the first request."""
+"""What the image's worker classes share: how they begin, when they want to be replaced, how they are told to stop."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
+import sys
+import threading
+import time
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from gunicorn.util import make_fail_app
 from gunicorn.workers.base import Worker
 
 from paddock.application import Kind, resolve
+from paddock.errors import EXIT_FAILURE, StartError
+from paddock.marks import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
+from paddock.settings import own
+from paddock.watchdog import Watchdog, reset_signals
+
+SHUTDOWN_SHARE = 0.25
+"""The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+"""Blocked from the fork until the worker has its handlers: the arbiter's, which it inherits, would swallow them."""
+
+LAST_MOMENT = 0.3
+"""Seconds that a process has at least, from the end of its worker to the end of its threads."""
+
+LINGER = 1.0
+"""Seconds that an idle connection of a stopping worker stays open, for a request that may be on its way already."""
 
 
 class BootingWorker(Worker):  # type: ignore[misc]
-    """A worker that knows what kind of application it has, and that ends at once when told to before it serves."""
+    """A worker that knows what kind of application it has, and loses nothing when it goes."""
 
     wsgi: Any
     kind: Kind
+    max_requests: int
+    watchdog: Watchdog
+    draining = False
+    hurried = False
+    accept_until = 0.0
+    stop_by = float("inf")
+    gone_by = float("inf")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Gunicorn's own classes would stop by themselves, before there is another.
+        self.replace_after, self.max_requests = self.max_requests, sys.maxsize
+
+    def init_process(self) -> None:
+        """Run the worker's whole life, and see to it that the process ends when that does."""
+        status = EXIT_FAILURE
+        try:
+            super().init_process()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            raise
+        finally:
+            self.begin_stop()
+            end_by(max(self.gone_by, time.monotonic() + LAST_MOMENT), status)
+
+    def init_signals(self) -> None:
+        """Set the worker's signal handlers, and let in what came since the fork."""
+        reset_signals(super().init_signals)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def load_wsgi(self) -> None:
         """Import the application, find out what it is, and `adopt` it."""
-        super().load_wsgi()
-        self.wsgi, self.kind = resolve(self.wsgi, getattr(self.cfg, "app_type", "auto"))
+        try:
+            super().load_wsgi()
+        except StartError as error:
+            self.wait_for_change(error)
+        self.watchdog = Watchdog(self.cfg.timeout)
+        self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
                 self.log.warning("%s", warning)
         self.adopt()
 
+    def wait_for_change(self, error: StartError) -> None:
+        """Answer with `error` until the code changes, where RELOAD is on: the server cannot do without a worker."""
+        if self.reloader is None:
+            raise error
+        self.log.error("%s", error)
+        self.wsgi = make_fail_app(str(error))
+        cause = error.__cause__
+        for frame in traceback.extract_tb(cause.__traceback__ if cause else None):
+            self.reloader.add_extra_file(frame.filename)
+        if isinstance(cause, SyntaxError) and cause.filename:
+            self.reloader.add_extra_file(cause.filename)
+
     def adopt(self) -> None:
         """Prepare for the application in `wsgi`, once it is imported."""
+
+    def notify(self) -> None:
+        """Tell the arbiter that the worker lives, and whether it has had its time."""
+        beat = self.watchdog.beat()
+        os.utime(self.tmp.fileno(), (beat, beat))
+        if self.requests() >= self.replace_after:
+            self.ask_for_replacement(SERVED_ENOUGH)
+        limit = own(self.cfg, "max_worker_memory")
+        if limit and resident_memory() > limit:
+            self.ask_for_replacement(TOO_LARGE)
+
+    def requests(self) -> int:
+        """Return how many requests the worker has served."""
+        return int(self.nr)
+
+    def ask_for_replacement(self, reason: int) -> None:
+        """Ask the image's arbiter for a successor; under another arbiter just make room for one."""
+        if not ask_for_replacement(self, reason):
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: finish what is in flight; while the application is imported there is nothing to finish."""
         self.exit_if_booting()
+        self.begin_stop()
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """SIGINT and SIGQUIT: end at once."""
         self.exit_if_booting()
+        self.hurry()
         super().handle_quit(sig, frame)
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """SIGABRT, from the arbiter: die. An exception would end up in the application, and be answered with a 500."""
+        self.cfg.worker_abort(self)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_FAILURE)
+
+    def hurry(self) -> None:
+        """Leave no time for what is in flight."""
+        self.hurried, self.stop_by = True, time.monotonic()
+        self.gone_by = self.stop_by + LINGER
 
     def exit_if_booting(self) -> None:
         """End the process unless the worker serves already."""
         if not self.booted:
             raise SystemExit(0)
 
+    def begin_stop(self) -> None:
+        """Set the times of a graceful stop, all counted from now."""
+        if self.stop_by != float("inf"):
+            return
+        now = time.monotonic()
+        dismissed = is_dismissed(self)
+        self.draining = not dismissed
+        self.accept_until = now if dismissed else now + own(self.cfg, "drain_delay")
+        self.stop_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
+        self.gone_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE / 2)
 
-def announce_ready(worker: Any) -> None:
-    """Tell the arbiter that `worker` serves from now on.
 
-    One byte in the heartbeat file, which the arbiter has open too, so that no further channel is needed.
+def end_by(deadline: float, status: int) -> None:
+    """End the process with `status` at the monotonic time `deadline`, if it has not ended before.
+
+    The interpreter waits for threads, which may never come back, before it runs what was registered with `atexit`.
     """
-    os.write(worker.tmp.fileno(), b"r")
+
+    def end() -> None:
+        time.sleep(max(0.0, deadline - time.monotonic()))
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    threading.Thread(target=end, name="paddock-end", daemon=True).start()
 
 
-def is_ready(worker: Any) -> bool:
-    """Tell, in the arbiter, whether `worker` has announced itself."""
-    return os.fstat(worker.tmp.fileno()).st_size > 0
+def resident_memory() -> int:
+    """Return how much memory this process holds, in bytes.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
+    """
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def announcing(post_worker_init: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -65,6 +190,7 @@ def announcing(post_worker_init: Callable[[Any], None]) -> Callable[[Any], None]
     def hook(worker: Any) -> None:
         post_worker_init(worker)
         if not isinstance(worker, BootingWorker):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             announce_ready(worker)
 
     return hook

@@ -2,25 +2,94 @@
 
 from __future__ import annotations
 
+import select
+import time
 from typing import Any
 
-from gunicorn.workers import gthread
+from paddock.marks import announce_ready
+from paddock.ready import in_front
+from paddock.settings import own
+from paddock.watchdog import watched
+from paddock.workers.boot import LINGER, BootingWorker
+from paddock.workers.forwarded import ForwardedFor
+from paddock.workers.slow import SlowClients
 
-from paddock.workers.boot import BootingWorker, announce_ready
 
-
-class ThreadWorker(BootingWorker, gthread.ThreadWorker):  # type: ignore[misc]
+class ThreadWorker(BootingWorker, SlowClients):
     """Serves a WSGI application from a pool of `THREADS` threads."""
 
     def adopt(self) -> None:
-        """Put the application under `ROOT_PATH`."""
+        """Put what the image does for every request around the application, the innermost first."""
         if self.cfg.root_path:
             self.wsgi = under_root_path(self.wsgi, self.cfg.root_path)
+        self.wsgi = watched(ForwardedFor(self.wsgi, self.cfg), self.watchdog)
+        if path := own(self.cfg, "ready_path"):
+            self.wsgi = in_front(self.wsgi, path, lambda: not self.draining, self.kind)
+        self.wsgi = closing(self.wsgi, self)
 
     def run(self) -> None:
         """Serve until told to stop."""
+        self.watchdog.serving = "The thread that hands out connections"
+        self.watchdog.start()
         announce_ready(self)
         super().run()
+        self.watchdog.stop()
+        if self.nr_conns:
+            self.log.warning("Cut off %d connections that were not done when the time to stop was over", self.nr_conns)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Start or stop to accept; a stopping worker first takes what the kernel has accepted for it.
+
+        Gunicorn's leaves the listener open until its last connection is done, and then resets what waited meanwhile.
+        """
+        if enabled or self.alive:
+            super().set_accept_enabled(enabled)
+            return
+        self.drain()
+        super().set_accept_enabled(False)
+        self.take_the_rest()
+        # From here on Gunicorn waits for its graceful timeout, of which a part has gone and a part is kept.
+        self.cfg.settings["graceful_timeout"].value = max(0.0, self.stop_by - time.monotonic())
+        for connection in self.pending_conns:
+            connection.timeout = min(connection.timeout, time.monotonic() + LINGER)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for connections, never longer than the next heartbeat or the end may be away."""
+        if self.timeout:
+            timeout = min(timeout, self.timeout / 2)
+        super().wait_for_and_dispatch_events(max(0.0, min(timeout, self.stop_by - time.monotonic())))
+
+    def drain(self) -> None:
+        """Go on accepting for DRAIN_DELAY; every answer closes its connection by now."""
+        while (left := self.accept_until - time.monotonic()) > 0:
+            self.notify()
+            self.wait_for_and_dispatch_events(timeout=min(left, 1.0))
+            self.murder_keepalived()
+            self.murder_pending()
+
+    def take_the_rest(self) -> None:
+        """Accept what waits in the kernel, then close the listeners."""
+        for listener in self.sockets:
+            while select.select([listener], [], [], 0)[0]:
+                self.accept(listener)
+            listener.close()
+
+
+def closing(application: Any, worker: ThreadWorker) -> Any:
+    """Return `application`, whose answers close their connection when `worker` was told to stop meanwhile.
+
+    Gunicorn's worker looks once, before it calls the application.
+    """
+
+    def announced(environ: dict[str, Any], start_response: Any) -> Any:
+        def start(*arguments: Any, **options: Any) -> Any:
+            if not worker.alive:
+                start_response.__self__.force_close()
+            return start_response(*arguments, **options)
+
+        return application(environ, start)
+
+    return announced
 
 
 def under_root_path(application: Any, root_path: str) -> Any:

@@ -1,0 +1,260 @@
+"""Workers that hang, are killed or run out of memory, READY_PATH, and what PRELOAD_APP makes unsafe."""
+
+import json
+import re
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+from conftest import wait_until
+
+BOTH = pytest.mark.parametrize("app", ["faults_asgi.py", "faults_wsgi.py"])
+
+KILLED = (r"\[CRITICAL\]", r"\[ERROR\].*Worker \d+", "Traceback")
+"""What the log says of a worker that was killed."""
+
+TIMEOUT = 3
+READY_PATH = "/-/ready"
+
+
+@pytest.fixture
+def server(start):
+    """Start an application with one worker that is killed after three seconds."""
+
+    def run(app, allow=(), workers=1, **environment):
+        values = {"WORKERS": str(workers), "TIMEOUT": str(TIMEOUT)} | environment
+        return start(app, environment=values, allow=allow).wait_ready()
+
+    return run
+
+
+def ask_and_forget(container, path):
+    """Send a request that will never be answered; return the connection."""
+    client = socket.create_connection((container.address, 8000))
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return client
+
+
+def status(container, path, **options):
+    """Return the status that a request gets; None when the connection fails."""
+    try:
+        return container.get(path, **options).status_code
+    except httpx.TransportError:
+        return None
+
+
+# --- Hangs ---
+
+
+@pytest.mark.parametrize(
+    ("app", "path", "words", "place"),
+    [
+        (
+            "faults_asgi.py",
+            "/block",
+            r"The event loop has been blocked for [23]\.\d seconds by GET /block\.",
+            "blocking",
+        ),
+        (
+            "faults_wsgi.py",
+            "/stuck",
+            r"Thread \S+ has been stuck in the application for [23]\.\d seconds by GET /stuck\.",
+            "deadlock",
+        ),
+    ],
+)
+def test_worker_that_hangs_says_where_and_is_replaced(server, app, path, words, place):
+    container = server(app, allow=KILLED)
+    first = container.get().text
+    began = time.monotonic()
+    with ask_and_forget(container, path) as client:
+        client.settimeout(TIMEOUT + 5)
+        assert client.recv(1) == b""
+        assert TIMEOUT - 1 < time.monotonic() - began < TIMEOUT + 3
+    second = wait_until(lambda: status(container, "/") == 200 and container.get().text, "a new worker")
+    assert second != first
+    log = container.logs()
+    assert len(re.findall(words, log)) == 1, log
+    # Said once: the dump on SIGABRT would say it again.
+    assert len(re.findall(rf'main\.py", line \d+, in {place}', log)) == 1, log
+    assert "Fatal Python error" not in log
+
+
+def test_worker_that_hangs_with_the_gil_says_where(server):
+    container = server("faults_asgi.py", allow=(*KILLED, "Fatal Python error"))
+    with ask_and_forget(container, "/hold-the-gil") as client:
+        client.settimeout(TIMEOUT + 6)
+        assert client.recv(1) == b""
+    assert "in holding_the_gil" in container.wait_for_log(r'main\.py", line \d+ in holding_the_gil')
+    wait_until(lambda: status(container, "/") == 200, "a new worker")
+
+
+def test_worker_that_hangs_at_once_is_replaced(start):
+    container = start("faults_asgi.py", environment={"WORKERS": "1", "TIMEOUT": str(TIMEOUT)}, allow=KILLED)
+
+    def hang():
+        try:
+            return ask_and_forget(container, "/block")
+        except OSError:
+            return None
+
+    # It waits in the kernel until the worker accepts, so the event loop is blocked before it first turns.
+    wait_until(hang, "a connection").close()
+    container.wait_for_log(r"Worker \d+ has been silent")
+
+
+def test_hang_is_one_json_object(start):
+    environment = {"WORKERS": "1", "TIMEOUT": str(TIMEOUT), "LOG_FORMAT": "json"}
+    container = start("faults_asgi.py", environment=environment, allow=("Traceback",))
+    container.wait_for_log('"message": "Ready"')
+    ask_and_forget(container, "/block").close()
+    line = container.wait_for_log(r".*The event loop has been blocked.*")
+
+    record = json.loads(line)
+    assert record["level"] == "critical"
+    assert "in blocking" in record["stack"]
+
+
+@pytest.mark.parametrize("path", ["/stream", "/events"])
+def test_long_answer_is_no_hang(server, path):
+    container = server("faults_wsgi.py")
+    began = time.monotonic()
+
+    assert container.get(path).status_code == 200
+    assert time.monotonic() - began > TIMEOUT + 2
+
+
+def test_slow_client_is_no_hang(server):
+    container = server("faults_wsgi.py")
+    first = container.get().text
+    reading = ask_and_forget(container, "/file")
+    sending = socket.create_connection((container.address, 8000))
+    sending.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+    for _ in range(TIMEOUT + 3):
+        time.sleep(1)
+        sending.sendall(b"x")
+    sending.sendall(b"x" * (10 - TIMEOUT - 3))
+
+    assert b"200 OK" in sending.recv(1000)
+    assert container.get().text == first
+    with reading, sending, reading.makefile("rb") as file:
+        while file.readline().strip():
+            pass
+        assert len(file.read(20_000_000)) == 20_000_000
+
+
+def test_blocking_startup_is_no_hang(server):
+    container = server("faults_asgi.py", SLOW_STARTUP="5")
+
+    assert container.get().status_code == 200
+
+
+# --- Ends ---
+
+
+@BOTH
+def test_killed_worker_is_said_and_replaced(server, app):
+    container = server(app, allow=KILLED, workers=2)
+    pid = container.get().text
+    container.run("python", "-c", f"import os; os.kill({pid}, 9)")
+
+    container.wait_for_log(rf"Worker {pid} was killed by SIGKILL, not for lack of memory")
+    wait_until(lambda: container.workers() == 2, "two workers")
+    assert {container.get().status_code for _ in range(20)} == {200}
+
+
+def test_lack_of_memory_is_said_with_limit_and_sizes(start):
+    container = start(
+        "faults_asgi.py", environment={"WORKERS": "2"}, mem_limit="200m", memswap_limit="200m", allow=KILLED
+    ).wait_ready()
+    wait_until(lambda: container.workers() == 2, "two workers")
+    ask_and_forget(container, "/allocate").close()
+
+    line = container.wait_for_log(r"Worker \d+ was killed by the kernel.*")
+    assert "because the container has reached its memory limit of 200 MiB. It held " in line
+    assert re.search(r"It held 1?\d\d MiB when last seen; the other workers hold \d+ MiB \(pid \d+\)\. ", line), line
+    assert "MAX_WORKER_MEMORY" in line
+    wait_until(lambda: status(container, "/") == 200, "an answer")
+
+
+# --- READY_PATH ---
+
+
+@pytest.mark.parametrize(
+    ("app", "slow"),
+    [("faults_asgi.py", "SLOW_IMPORT"), ("faults_asgi.py", "SLOW_STARTUP"), ("faults_wsgi.py", "SLOW_IMPORT")],
+)
+def test_ready_path_while_starting(start, app, slow):
+    environment = {"WORKERS": "1", "READY_PATH": READY_PATH, slow: "4"}
+    container = start(app, environment=environment)
+    container.wait_for_log("Listening at")
+
+    def ask():
+        try:
+            return container.get(READY_PATH)
+        except httpx.TransportError:
+            return None
+
+    answer = wait_until(ask, "an answer")
+    assert (answer.status_code, answer.text) == (503, "starting")
+    assert answer.headers["retry-after"] == "1"
+    assert status(container, "/anything") == 503
+    seen = []
+    while not seen or seen[-1] != 200:
+        seen.append(status(container, READY_PATH, timeout=10))
+        assert len(seen) < 10_000
+    # No connection was refused, reset or left without an answer on the way.
+    assert set(seen) == {503, 200}
+    assert container.get(READY_PATH).text == "ready"
+    container.wait_ready()
+    wait_until(lambda: container.workers() == 1, "the end of the process that answered at the start")
+    assert READY_PATH not in container.logs()
+    assert container.stop() == 0
+
+
+@BOTH
+def test_ready_path_while_draining(start, app):
+    environment = {"WORKERS": "1", "READY_PATH": READY_PATH, "DRAIN_DELAY": "2"}
+    container = start(app, environment=environment).wait_ready()
+    assert container.get(READY_PATH).text == "ready"
+    assert container.get("/").status_code == 200
+    slow = threading.Thread(target=container.get, args=("/slow",))
+    slow.start()
+    container.raw.kill(signal="TERM")
+
+    answer = wait_until(lambda: (answer := container.get(READY_PATH)).status_code == 503 and answer, "readiness to end")
+    assert answer.text == "draining"
+    assert answer.headers["connection"] == "close"
+    assert container.get("/").status_code == 200
+    slow.join()
+    assert container.wait_exit() == 0
+    assert READY_PATH not in container.logs(stderr=False)
+
+
+@BOTH
+def test_without_ready_path_the_application_answers(server, app):
+    assert server(app).get("/ready").text.isdecimal()
+
+
+# --- PRELOAD_APP ---
+
+
+def test_unsafe_import_is_named_once(start):
+    environment = {"WORKERS": "2", "PRELOAD_APP": "true"}
+    container = start("unsafe_import.py", environment=environment, allow=(r"\[WARNING\].*PRELOAD_APP",)).wait_ready()
+    container.wait_for_log("PRELOAD_APP")
+
+    (line,) = [line for line in container.logs().splitlines() if "PRELOAD_APP" in line]
+    assert "threads, which no worker will have: ticker;" in line
+    assert "bound to 127.0.0.1:5432, connected to 127.0.0.1:5432" in line
+    assert "event loops, which no worker will run: 1." in line
+
+
+@BOTH
+def test_safe_import_is_silent(start, app):
+    container = start(app, environment={"WORKERS": "2", "PRELOAD_APP": "true"}).wait_ready()
+
+    assert container.get().status_code == 200

@@ -1,0 +1,286 @@
+"""SIGTERM, SIGINT and SIGQUIT: what is finished, what is told, what runs, and with which status it ends."""
+
+import re
+import time
+from datetime import datetime
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as connect_websocket
+
+from conftest import wait_until
+from wire import answer, asking, connect, received, received_until, request
+
+APPS = pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])
+
+GRACEFUL = 6
+"""GRACEFUL_TIMEOUT of these tests: far more than a stop takes that waits for nothing."""
+
+HOOKS = """
+def worker_exit(server, worker):
+    print(f"worker_exit ran in {worker.pid}", flush=True)
+
+def on_exit(server):
+    print("on_exit ran", flush=True)
+"""
+
+
+@pytest.fixture
+def server(start, mount):
+    """Start one worker with hooks that say when they run."""
+
+    def run(app, *, allow=(), **environment):
+        values = {"WORKERS": "1", "GRACEFUL_TIMEOUT": str(GRACEFUL)} | environment
+        volumes = mount("/app/gunicorn_conf.py", HOOKS)
+        # A file inside a mount of its own: the application is mounted beside it.
+        return start(app, environment=values, volumes=volumes, allow=allow).wait_ready()
+
+    return run
+
+
+def ended(container, signal="TERM"):
+    """Send a signal; return the exit status and how long the end took by the container's own times."""
+    began = time.time()
+    container.signal(signal)
+    status = container.wait_exit()
+    container.raw.reload()
+    # Docker's nanoseconds are more than Python 3.11 and older read.
+    finished = re.sub(r"(\.\d{6})\d*Z$", r"\1+00:00", container.raw.attrs["State"]["FinishedAt"])
+    return status, datetime.fromisoformat(finished).timestamp() - began
+
+
+def assert_shut_down(container, app):
+    """Everything ran that runs at the end of a worker and of the server."""
+    log = container.logs()
+    wanted = ["atexit ran in", "worker_exit ran in", "on_exit ran"]
+    wanted += ["lifespan.shutdown in"] if "asgi" in app else []
+    assert [line for line in wanted if line not in log] == [], log
+
+
+# --- SIGTERM ---
+
+
+@APPS
+def test_without_connections(server, app):
+    container = server(app)
+    status, seconds = ended(container)
+    assert status == 0
+    # Half a second by itself; far below the graceful timeout on any machine.
+    assert seconds < GRACEFUL / 2
+    assert_shut_down(container, app)
+
+
+@APPS
+def test_request_is_finished(server, app):
+    container = server(app)
+    with asking(container.address, "/slow?seconds=2&number=7") as client:
+        container.wait_for_log("slow begins")
+        container.signal("TERM")
+        head, body = answer(client)
+        assert "200 OK" in head
+        assert "connection: close" in head.lower()
+        assert body.startswith(b"7:")
+        assert received(client) == b""
+
+    assert container.wait_exit() == 0
+    assert_shut_down(container, app)
+
+
+@APPS
+def test_stream_is_finished(server, app):
+    container = server(app)
+    with asking(container.address, "/stream?seconds=2&parts=8&size=800") as client:
+        container.wait_for_log("stream begins")
+        container.signal("TERM")
+        assert received(client).endswith(b"\r\n0\r\n\r\n")
+
+    assert container.wait_exit() == 0
+    assert_shut_down(container, app)
+
+
+def test_websocket_is_told(server):
+    container = server("echo_asgi.py")
+    with connect_websocket(f"ws://{container.address}:8000/", proxy=None) as client:
+        client.send("hello")
+        assert client.recv(10).endswith("hello")
+        status, seconds = ended(container)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(10)
+
+    assert closed.value.rcvd.code in (1001, 1012)
+    assert status == 0
+    assert seconds < GRACEFUL * 0.75
+    assert_shut_down(container, "echo_asgi.py")
+
+
+@APPS
+@pytest.mark.parametrize("said", ["nothing", "half a request", "a whole request"])
+def test_idle_connections_hold_nothing_up(server, app, said):
+    """Connections without a request in flight: one that never sent a byte, one that stalls, one that is kept alive."""
+    container = server(app)
+    clients = [connect(container.address) for _ in range(3)]
+    for client in clients:
+        if said == "half a request":
+            client.sendall(request("/")[:-4])
+        if said == "a whole request":
+            client.sendall(request("/"))
+            answer(client)
+    # The connections have reached the application's process when a later one was answered.
+    assert container.get().status_code == 200
+    status, seconds = ended(container)
+    for client in clients:
+        client.close()
+
+    assert status == 0
+    assert seconds < GRACEFUL * 0.75
+    assert_shut_down(container, app)
+
+
+@pytest.mark.parametrize("path", ["/slow?seconds=60", "/stream?seconds=60&parts=600"])
+def test_shutdown_code_runs_when_time_is_up_asgi(server, path):
+    """Tasks are cancelled in time for lifespan shutdown; the end is clean, and the log says what was cut off."""
+    container = server("echo_asgi.py", allow=("WARNING|ERROR|Traceback|Cancelled",), GRACEFUL_TIMEOUT="3")
+    with asking(container.address, path):
+        container.wait_for_log("(slow|stream) begins")
+        status, seconds = ended(container)
+
+    assert seconds < 3 + 1
+    if "slow" in path:
+        assert "slow was cancelled" in container.logs()
+    assert_shut_down(container, "echo_asgi.py")
+    assert status == 0
+    assert "SIGKILL" not in container.logs()
+
+
+@pytest.mark.parametrize("path", ["/slow?seconds=60", "/stream?seconds=60&parts=600"])
+def test_shutdown_code_runs_when_time_is_up_wsgi(server, path):
+    """A thread cannot be cancelled, but it keeps no shutdown code from running."""
+    container = server("echo_wsgi.py", allow=("WARNING|ERROR",), GRACEFUL_TIMEOUT="3")
+    with asking(container.address, path):
+        container.wait_for_log("(slow|stream) begins")
+        _, seconds = ended(container)
+
+    assert seconds < 3 + 1
+    assert_shut_down(container, "echo_wsgi.py")
+
+
+def test_worker_that_must_be_killed_is_told_and_makes_the_status(server):
+    """A blocked event loop runs no shutdown code: the log says so, and the status is not 0."""
+    container = server("echo_asgi.py", allow=("ERROR|CRITICAL",), GRACEFUL_TIMEOUT="2")
+    with asking(container.address, "/block?seconds=60"):
+        container.wait_for_log("block begins")
+        status, seconds = ended(container)
+
+    assert status == 1
+    assert seconds < 2 + 1
+    assert re.search(r"[Kk]illed 1 worker.*GRACEFUL_TIMEOUT", container.logs())
+
+
+def test_second_container_stop_waits_for_every_worker(start):
+    container = start("echo_asgi.py", environment={"WORKERS": "3"}).wait_ready()
+    wait_until(lambda: len(container.children()) == 3, "three workers")
+    wait_until(lambda: container.logs().count("lifespan.startup") == 3, "three that serve")
+
+    assert container.stop() == 0
+    assert container.logs().count("lifespan.shutdown") == 3
+
+
+# --- DRAIN_DELAY ---
+
+
+@APPS
+def test_drain_delay(server, app):
+    """Between SIGTERM and the end of accepting: ready says no, answers come and announce the end of the connection."""
+    container = server(app, DRAIN_DELAY="2", READY_PATH="/ready")
+    address = container.address
+    assert container.get("/ready").status_code == 200
+    with connect(address) as old:
+        old.sendall(request("/"))
+        assert "connection: close" not in answer(old)[0].lower()
+
+        container.signal("TERM")
+        wait_until(lambda: container.get("/ready").status_code == 503, "a container that is not ready", 1.5)
+        old.sendall(request("/?number=1"))
+        head, body = answer(old)
+        assert "connection: close" in head.lower()
+        assert body.startswith(b"1:")
+        assert received(old) == b""
+        fresh = container.get("/?number=2")
+        assert fresh.headers["connection"] == "close"
+        assert fresh.content.startswith(b"2:")
+
+    began = time.monotonic()
+    assert container.wait_exit() == 0
+    assert time.monotonic() - began < GRACEFUL
+    assert_shut_down(container, app)
+
+
+@APPS
+def test_drain_delay_is_not_over_early(server, app):
+    container = server(app, DRAIN_DELAY="2")
+    status, seconds = ended(container)
+    assert status == 0
+    assert 1.9 < seconds < GRACEFUL
+
+
+@pytest.mark.parametrize("delay", ["8", "9", "20"])
+def test_drain_delay_must_leave_time(finish, delay):
+    outcome = finish("echo_asgi.py", environment={"DRAIN_DELAY": delay, "GRACEFUL_TIMEOUT": "8"})
+    assert outcome.status == 78
+    assert "DRAIN_DELAY" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+# --- SIGINT, SIGQUIT ---
+
+
+@APPS
+@pytest.mark.parametrize("signal", ["INT", "QUIT"])
+def test_quick_end(server, app, signal):
+    """Requests are cut off, shutdown code runs all the same."""
+    container = server(app, allow=("WARNING|ERROR|Traceback|Cancelled",))
+    with asking(container.address, "/slow?seconds=60"):
+        container.wait_for_log("slow begins")
+        status, seconds = ended(container, signal)
+
+    assert seconds < GRACEFUL / 2
+    assert status == 0
+    assert "SIGKILL" not in container.logs()
+    assert_shut_down(container, app)
+
+
+@APPS
+def test_quick_end_after_a_graceful_one(server, app):
+    container = server(app, allow=("WARNING|ERROR|Traceback|Cancelled",))
+    with asking(container.address, "/slow?seconds=60"):
+        container.wait_for_log("slow begins")
+        container.signal("TERM")
+        container.signal("INT")
+        _, seconds = ended(container, "INT")
+
+    assert seconds < GRACEFUL * 0.75
+
+
+# --- During the start ---
+
+
+@APPS
+@pytest.mark.parametrize("preload", ["true", "false"])
+def test_stop_while_the_application_is_imported(start, app, preload):
+    environment = {"WORKERS": "1", "PRELOAD_APP": preload, "IMPORT_SECONDS": "30", "GRACEFUL_TIMEOUT": "10"}
+    container = start(app, environment=environment, allow=("",))
+    wait_until(lambda: preload == "true" or "Booting" in container.logs(), "the import")
+    # Nothing says that PRELOAD_APP imports.
+    time.sleep(1)
+    _, seconds = ended(container)
+    assert seconds < 5
+
+
+def test_stream_of_a_client_that_left_holds_nothing_up(server):
+    """A client that leaves is no reason to wait for what it asked for."""
+    container = server("echo_asgi.py", allow=("WARNING|ERROR|Cancelled",))
+    with asking(container.address, "/stream?seconds=60&parts=600&size=60000") as client:
+        received_until(client, b"\r\n\r\n")
+    _, seconds = ended(container)
+    assert seconds < GRACEFUL + 1
+    assert_shut_down(container, "echo_asgi.py")

@@ -1,0 +1,556 @@
+"""The limits, on servers of their own: both parsers of Uvicorn's, and the threads, with short times."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gunicorn.util import write_error
+
+from paddock import settings
+from paddock.workers.limits import Limits, answer
+from paddock.workers.protocols import HttpTools, protocol_class
+from paddock.workers.slow import ErrorPage, Head
+
+TLS = Path(__file__).parent / "tls"
+
+ASGI = """
+import asyncio
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise RuntimeError
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"]})
+        return
+    print("called", scope["path"], flush=True)
+    body, kind = b"", "http.request"
+    if scope["path"] == "/early":
+        body = b"early"
+    elif scope["path"] == "/late":
+        await asyncio.sleep(1.8)
+    if scope["path"] != "/early":
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                print("disconnected", flush=True)
+                return
+            body += message["body"]
+            more = message["more_body"]
+    body = b"%d bytes " % len(body) + body[:20]
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+WSGI = """
+import time
+def app(environ, start_response):
+    print("called", environ["PATH_INFO"], flush=True)
+    if environ["PATH_INFO"] == "/early":
+        body = b"early"
+    elif environ["PATH_INFO"] == "/late":
+        time.sleep(1.8)
+    if environ["PATH_INFO"] != "/early":
+        body = environ["wsgi.input"].read()
+    body = b"%d bytes " % len(body) + body[:20]
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+class Server:
+    """A server with one worker, whose limits are short."""
+
+    def __init__(self, directory: Path, source: str, **environment: str) -> None:
+        (directory / "main.py").write_text(source)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.asgi = source is ASGI
+        self.tls = "CERTFILE" in environment
+        self.output = directory / "output"
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
+        environ |= {
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "BIND": f"127.0.0.1:{self.port}",
+            "WORKERS": "1",
+            "THREADS": "4",
+            "REQUEST_HEAD_TIMEOUT": "1.2",
+            "REQUEST_BODY_TIMEOUT": "1",
+            "GRACEFUL_TIMEOUT": "2",
+            **environment,
+        }
+        with self.output.open("wb") as output:
+            command = [sys.executable, "-m", "paddock", "serve"]
+            self.process = subprocess.Popen(command, cwd=directory, env=environ, stdout=output, stderr=output)
+        deadline = time.monotonic() + 30
+        while "Ready" not in self.log():
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        return self.output.read_text()
+
+    def connect(self) -> socket.socket:
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=15)
+        if not self.tls:
+            return raw
+        context = ssl.create_default_context(cafile=str(TLS / "localhost.crt"))
+        return context.wrap_socket(raw, server_hostname="localhost")
+
+    def ask(self, data: bytes) -> bytes:
+        """Send `data`, and return everything that comes until the server closes."""
+        with self.connect() as client:
+            client.sendall(data)
+            return rest(client)
+
+    def get(self, path: str = "/") -> bytes:
+        return self.ask(b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode())
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+
+def rest(client: socket.socket) -> bytes:
+    """Return everything until the end of the connection; nobody may wait for ever."""
+    parts = []
+    while data := client.recv(65536):
+        parts.append(data)
+    return b"".join(parts)
+
+
+def one(client: socket.socket) -> bytes:
+    """Return one answer of a connection that stays open."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += client.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    found = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    assert found
+    while len(body) < int(found[1]):
+        body += client.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def check_refusal(got: bytes, status: int) -> None:
+    """The answer is whole, and the only one."""
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), got[:300]
+    assert b"connection: close" in head.lower()
+    found = re.search(rb"content-length: (\d+)", head.lower())
+    assert found
+    assert int(found[1]) == len(body)
+
+
+CERTIFICATE = {"CERTFILE": str(TLS / "localhost.crt"), "KEYFILE": str(TLS / "localhost.key")}
+
+KINDS: dict[str, dict[str, str]] = {
+    "httptools": {"UVICORN_HTTP": "auto"},
+    "h11": {"UVICORN_HTTP": "h11", "UVICORN_LOOP": "asyncio"},
+    "gthread": {},
+    "gthread-tls": CERTIFICATE,
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    source = WSGI if request.param.startswith("gthread") else ASGI
+    running = Server(tmp_path_factory.mktemp(request.param), source, **KINDS[request.param])
+    yield running
+    running.stop()
+    log = running.log()
+    assert "Traceback" not in log, log
+    assert "[ERROR]" not in log, log
+
+
+def head(*fields: bytes, line: bytes = b"GET / HTTP/1.1") -> bytes:
+    return b"\r\n".join([line, b"Host: x", b"Connection: close", *fields, b"", b""])
+
+
+def line_of(length: int) -> bytes:
+    return b"GET /" + b"a" * (length - 14) + b" HTTP/1.1"
+
+
+def field_of(length: int) -> bytes:
+    return b"X-Long: " + b"b" * (length - 10)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (head(line=line_of(4094)), 200),
+        (head(line=line_of(4095)), 414),
+        (head(line=line_of(1_000_000)), 414),
+        (head(field_of(8190)), 200),
+        (head(field_of(8191)), 431),
+        (head(field_of(2_000_000)), 431),
+        (head(*[b"X-A: 1"] * 98), 200),
+        (head(*[b"X-A: 1"] * 99), 431),
+        (head(*[b"X-A: 1"] * 5000), 431),
+        (head(*[field_of(8000)] * 90), 200),
+        (b"NONSENSE\r\n\r\n", 400),
+        (b"\x16\x03\x01\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else repr(value[:20]) + str(len(value)),
+)
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_sizes(server: Server, request_: bytes, status: int, pieces: int) -> None:
+    if server.tls and pieces > 1:
+        return
+    with server.connect() as client:
+        step = -(-len(request_) // pieces)
+        for start in range(0, len(request_), step):
+            try:
+                client.sendall(request_[start : start + step])
+            except OSError:
+                break
+            if pieces > 1:
+                time.sleep(0.01)
+        got = b""
+        try:
+            while data := client.recv(65536):
+                got += data
+        except ConnectionError:
+            # It was still sending when the time to linger was over; what was answered before is there.
+            pass
+    if status == 200:
+        assert got.startswith(b"HTTP/1.1 200 "), got[:200]
+    else:
+        check_refusal(got, status)
+
+
+@pytest.mark.parametrize(
+    "before", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"]
+)
+@pytest.mark.parametrize("large", [head(line=line_of(4095)), head(field_of(8191)), head(*[b"A: 1"] * 99)])
+def test_a_pipelined_head_beyond_the_limits_does_not_spoil_the_answer_before_it(
+    server: Server, before: bytes, large: bytes
+) -> None:
+    got = server.ask(before + large)
+
+    assert got.startswith(b"HTTP/1.1 200 ")
+    # Whether it is answered itself depends on whether the first answer was complete when it was read.
+    assert got.count(b"HTTP/1.1 ") in {1, 2}
+    assert b"called" not in got
+
+
+def test_a_head_that_does_not_end(server: Server) -> None:
+    started = time.monotonic()
+    with server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        check_refusal(rest(client), 408)
+    assert 1.1 < time.monotonic() - started < 5
+
+
+def test_a_head_that_trickles(server: Server) -> None:
+    started = time.monotonic()
+    with server.connect() as client:
+        client.settimeout(0.1)
+        client.sendall(b"GET / HTTP/1.1\r\nX: ")
+        got = b""
+        while time.monotonic() < started + 10:
+            try:
+                got += (data := client.recv(65536))
+                if not data:
+                    break
+            except TimeoutError:
+                client.sendall(b"y")
+        check_refusal(got, 408)
+    assert 1.1 < time.monotonic() - started < 5
+
+
+def test_a_connection_that_says_nothing(server: Server) -> None:
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=15) as client:
+        if not server.tls:
+            assert rest(client) == b""
+            assert 1.1 < time.monotonic() - started < 5
+
+
+def test_slow_clients_take_nothing_from_others(server: Server) -> None:
+    with ExitStack() as stack:
+        for start in (b"", b"G", b"GET / HTTP/1.1\r\nHost:") * 20:
+            client = stack.enter_context(server.connect())
+            client.sendall(start)
+        for _ in range(5):
+            started = time.monotonic()
+            assert server.get().startswith(b"HTTP/1.1 200 ")
+            assert time.monotonic() - started < 1
+
+
+def test_a_later_head_has_its_own_time(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        one(client)
+        # Longer than either timeout: an idle connection is the matter of KEEP_ALIVE.
+        time.sleep(1.8)
+        client.sendall(b"GET /2 HTTP/1.1\r\nHo")
+        time.sleep(0.6)
+        client.sendall(b"st: x\r\n\r\n")
+        assert b" 200 " in one(client)
+        started = time.monotonic()
+        client.sendall(b"GET /3 HTTP/1.1\r\nHo")
+        check_refusal(rest(client), 408)
+        assert 1.1 < time.monotonic() - started < 5
+
+
+def test_a_slow_body_may_last(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\n\r\n")
+        for _ in range(4):
+            time.sleep(0.5)
+            client.sendall(b"z")
+        assert rest(client).endswith(b"4 bytes zzzz")
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 10\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"])
+def test_a_body_that_stalls(server: Server, body: bytes) -> None:
+    started = time.monotonic()
+    with server.connect() as client:
+        client.sendall(b"POST /stalled HTTP/1.1\r\nHost: x\r\n" + body)
+        got = rest(client)
+    assert 0.9 < time.monotonic() - started < 5
+    if server.asgi:
+        check_refusal(got, 408)
+        deadline = time.monotonic() + 10
+        while "disconnected" not in server.log():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    else:
+        assert got == b""
+
+
+def test_stalled_bodies_free_their_threads(server: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(12):
+            client = stack.enter_context(server.connect())
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        started = time.monotonic()
+        assert server.get().startswith(b"HTTP/1.1 200 ")
+        assert time.monotonic() - started < 8
+
+
+def test_a_body_after_its_answer(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        assert b"5 bytes early" in one(client)
+        client.sendall(b"def")
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert rest(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_slow_application_is_not_the_clients_fault(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"0 bytes" in one(client)
+        # The body is asked for late: the client waits for "100 Continue" until then.
+        client.sendall(b"POST /late HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
+        client.sendall(b"abc")
+        assert b"3 bytes abc" in one(client)
+
+
+def test_half_closed(server: Server) -> None:
+    if server.tls:
+        return
+    for sent in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"):
+        started = time.monotonic()
+        with server.connect() as client:
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            rest(client)
+        assert time.monotonic() - started < 5
+
+
+def test_a_client_that_never_closes_holds_up_nobody(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert rest(client).startswith(b"HTTP/1.1 200 ")
+        started = time.monotonic()
+        assert server.get().startswith(b"HTTP/1.1 200 ")
+        assert time.monotonic() - started < 1
+
+
+def test_endless_trailers(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-T: ")
+        sent = 0
+        with suppress(OSError):
+            while sent < 40_000_000:
+                client.sendall(b"t" * 10_000)
+                sent += 10_000
+                time.sleep(0.001)
+        assert sent < 40_000_000
+    assert server.get().startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_websocket_is_left_alone(server: Server) -> None:
+    if not server.asgi or server.tls:
+        return
+    with server.connect() as client:
+        client.sendall(
+            b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert client.recv(65536).startswith(b"HTTP/1.1 101 ")
+        time.sleep(1.8)
+        client.sendall(b"\x81\x82\x00\x00\x00\x00hi")
+        assert client.recv(65536) == b"\x81\x02hi"
+
+
+def test_connect(server: Server) -> None:
+    assert re.match(
+        rb"HTTP/1.1 (200|400|501) ", server.ask(b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    )
+
+
+@pytest.mark.parametrize("after", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0"])
+def test_who_leaves_before_pipelined_answers(server: Server, after: bytes) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n" + after)
+        time.sleep(0.1)
+    # What went wrong would be in the log, which the fixture looks at.
+    time.sleep(2)
+
+
+def test_a_websocket_behind_a_request(server: Server) -> None:
+    if not server.asgi:
+        return
+    upgrade = (
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with server.connect() as client:
+        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n" + upgrade)
+        assert b"0 bytes" in one(client)
+
+
+def test_tls_of_uvicorn(tmp_path: Path) -> None:
+    server = Server(tmp_path, ASGI, **CERTIFICATE)
+    try:
+        assert server.get().startswith(b"HTTP/1.1 200 ")
+        check_refusal(server.ask(head(line=line_of(4095))), 414)
+        check_refusal(server.ask(head()[:-1]), 408)
+        check_refusal(server.ask(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"), 408)
+    finally:
+        server.stop()
+    assert "Traceback" not in server.log()
+
+
+def test_silent_connections_make_room(tmp_path: Path) -> None:
+    server = Server(tmp_path, WSGI, GUNICORN_WORKER_CONNECTIONS="50", REQUEST_HEAD_TIMEOUT="60")
+    try:
+        with ExitStack() as stack:
+            for _ in range(200):
+                stack.enter_context(server.connect())
+            for _ in range(5):
+                started = time.monotonic()
+                assert server.get().startswith(b"HTTP/1.1 200 ")
+                assert time.monotonic() - started < 1
+        assert server.log().count("closing those that send no request") == 1
+    finally:
+        server.stop()
+
+
+# --- Without a server ---
+
+
+def config(**values: Any) -> Any:
+    given = {"limit_request_line": 4094, "limit_request_fields": 100, "limit_request_field_size": 8190, **values}
+    own = {key: SimpleNamespace(get=lambda: 7.0) for key in ("request_head_timeout", "request_body_timeout")}
+    return SimpleNamespace(settings=own, **given)
+
+
+def test_the_limits_are_those_of_gunicorns_parser() -> None:
+    assert Limits.of(config()) == Limits(4094, 100, 8190, 7.0, 7.0)
+    assert Limits.of(config(limit_request_line=0)).line == 0
+    assert Limits.of(config(limit_request_line=9999)).line == 8190
+    none = Limits.of(config(limit_request_line=-1, limit_request_fields=0, limit_request_field_size=0))
+    assert (none.line, none.fields, none.field_size) == (8190, 32768, 8190)
+
+
+def test_the_defaults_are_those_of_the_table() -> None:
+    defaults = [
+        settings.BY_NAME[name].default
+        for name in (
+            "LIMIT_REQUEST_LINE",
+            "LIMIT_REQUEST_FIELDS",
+            "LIMIT_REQUEST_FIELD_SIZE",
+            "REQUEST_HEAD_TIMEOUT",
+            "REQUEST_BODY_TIMEOUT",
+        )
+    ]
+    limits = Limits()
+    shown = (limits.line, limits.fields, limits.field_size, limits.head_timeout, limits.body_timeout)
+    assert defaults == [f"{value:g}" for value in shown]
+
+
+def test_a_line_without_limit() -> None:
+    assert Limits(line=0).refusal(10**9, []) is None
+
+
+def test_protocol_classes() -> None:
+    limits = Limits(line=1)
+    for name in ("auto", "httptools", "h11"):
+        found = protocol_class(name, limits)
+        assert isinstance(found, type)
+        assert found.limits is limits  # type: ignore[attr-defined]
+    assert issubclass(protocol_class("auto", limits), HttpTools)  # type: ignore[arg-type]
+    assert protocol_class("zttp", limits) == "zttp"
+
+
+def test_an_error_page_is_whole() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        write_error(ErrorPage(ours), 400, "Bad Request", "why")
+        check_refusal(theirs.recv(65536), 400)
+
+
+def test_an_answer_is_whole() -> None:
+    assert answer(414, [(b"date", b"today"), (b"connection", b"close")]) == (
+        b"HTTP/1.1 414 URI Too Long\r\ndate: today\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        b"content-length: 12\r\nconnection: close\r\n\r\nURI Too Long"
+    )
+
+
+READY: list[tuple[bytes, bool]] = [
+    (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", True),
+    (b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", True),
+    (b"GET / HTTP/1.1\r\nHost: x\r\n", False),
+    (b"\r\nGET / HTTP/1.1\r\nHost: x\r\n", False),
+    (b"GET / HT", False),
+    (b"", False),
+    (b"\r\n", False),
+    (b"GET / HTTP/1.1\n", True),
+    (b"garbage\r\n", True),
+    (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", True),
+    (b"G" * 4100, True),
+    (b"GET / HTTP/1.1\r\n" + b"A: 1\r\n" * 200_000, True),
+]
+
+
+@pytest.mark.parametrize(("data", "ready"), READY, ids=lambda value: repr(value)[:30])
+def test_when_a_thread_is_called(data: bytes, ready: bool) -> None:
+    assert Head(Limits()).feed(data) is ready
+    if len(data) < 100:
+        pieces = Head(Limits())
+        assert max((pieces.feed(data[at : at + 1]) for at in range(len(data))), default=False) is ready
+        assert pieces.take() == data
+        assert pieces.take() == b""
