@@ -162,8 +162,8 @@ SETTINGS: tuple[Setting, ...] = (
         Integer(0, 86400, "seconds"),
         "30",
         PROCESSES,
-        "A worker that is silent for so long is killed and replaced, with a traceback in the log; 0 never. Silent is an "
-        "event loop that does not turn, and a thread whose WSGI application shows nothing for its request.",
+        "A worker that is silent for so long is killed and replaced, with a traceback in the log; 0 never. Silent is "
+        "an event loop that does not turn, and a thread whose WSGI application shows nothing for its request.",
         sets="timeout",
     ),
     Setting(
