@@ -1,7 +1,7 @@
 FROM paddock:3.14
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt,mode=0444 \
     uv pip install blinker
-COPY --chown=10001:0 pyproject.toml uv.lock ./
+COPY pyproject.toml uv.lock ./
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt,mode=0444 \
     uv sync --locked --exact
 COPY . .

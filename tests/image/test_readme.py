@@ -1,0 +1,104 @@
+"""What the README shows happens: its messages are the image's, its hooks and its Gunicorn file work."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+TABLE = README.partition("## Troubleshooting")[2]
+MESSAGES = [message.strip() for message in re.findall(r"^\| `{1,2}(.+?)`{1,2} \|", TABLE, re.MULTILINE)]
+
+ASGI = "async def app(scope, receive, send): pass\n"
+BROKEN = "raise ValueError\napp = None\n"
+
+CAUSES = {
+    "no application found in": {},
+    "did you mean main:app?": {"files": {"/app/main.py": ASGI}, "command": ["nope.main:app"]},
+    "is not installed in": {"files": {"/app/main.py": "import fastapi\napp = fastapi.FastAPI()\n"}},
+    "serves WSGI applications only": {"files": {"/app/main.py": ASGI}, "environment": {"WORKER_CLASS": "gthread"}},
+    "no setting has this name": {"environment": {"GUNICORN_WORKER": "4"}},
+    "is set, which is no setting": {
+        "files": {"/app/main.py": ASGI},
+        "environment": {"WORKER": "4"},
+        "command": ["check"],
+    },
+    "are both set": {"environment": {"WORKERS": "4", "WORKERS_FILE": "/run/workers"}},
+    "is not set, and REQUIRED_ENV": {"environment": {"REQUIRED_ENV": "DATABASE_URL"}},
+    "is a directory": {"environment": {"CERTFILE": "/etc"}},
+    "/app/.venv is not used": {"files": {"/app/.venv/bin/activate": ""}, "command": ["check"]},
+    "pin one of those": {"image": f"paddock-test:{os.environ.get('PADDOCK_PYTHON', '3.14')}-pins-uvicorn"},
+    "is skipped": {"files": {"/docker-entrypoint.d/a.sh": "", "/app/main.py": BROKEN}},
+    "failed with exit status": {
+        "files": {"/app/main.py": ASGI, "/docker-entrypoint.d/a.sh": "#!/bin/sh\nexit 3\n"},
+        "mode": 0o755,
+    },
+    "is a Kubernetes service link": {
+        "files": {"/app/main.py": ASGI},
+        "environment": {"GUNICORN_PORT": "tcp://10.0.0.1:80"},
+        "command": ["check"],
+    },
+    "No usable temporary directory": {
+        "read_only": True,
+        "command": ["python", "-c", "import tempfile; tempfile.mkstemp()"],
+    },
+    "the first worker ended": {"files": {"/app/main.py": BROKEN}},
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_messages_are_those_of_the_image(finish, mount, message):
+    (options,) = (dict(cause) for words, cause in CAUSES.items() if words in message)
+    volumes = {}
+    for path, text in options.pop("files", {}).items():
+        volumes |= mount(path, text, options.get("mode", 0o644))
+    options.pop("mode", None)
+
+    assert message in finish(volumes=volumes, **options).err
+
+
+def test_every_cause_is_in_the_table():
+    assert [words for words in CAUSES if not any(words in message for message in MESSAGES)] == []
+
+
+def test_three_errors_at_once(finish):
+    shown = re.search(r"^```console\n\$ docker run .*\n((?:paddock: .*\n)+)```$", README, re.MULTILINE)
+    outcome = finish(environment={"WORKERS": "four", "TIMEOUT": "30s", "LOG_LEVEL": "loud"})
+
+    assert outcome.status == 78
+    assert outcome.err == shown[1]
+
+
+def block(language, words):
+    """The README's code block that holds `words`."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return next(text for text in blocks if words in text)
+
+
+def test_start_hooks(start, mount):
+    volumes = (
+        mount("/docker-entrypoint.d/10-migrate.sh", block("sh", "alembic upgrade head"), 0o755)
+        | mount("/docker-entrypoint.d/20-database.envsh", block("sh", "export DATABASE_URL"), 0o755)
+        | mount("/usr/local/bin/alembic", '#!/bin/sh\necho "alembic got $*"\n', 0o755)
+        | mount("/run/secrets/db_password", "hunter2\n")
+    )
+    container = start("asgi.py", volumes=volumes, environment={"WORKERS": "1"}).wait_ready()
+
+    assert container.get().json()["environ"]["DATABASE_URL"] == "postgresql://shop:hunter2@db/shop"
+    assert container.logs().startswith("alembic got upgrade head\n")
+
+
+def test_gunicorn_file(start, mount):
+    volumes = mount("/app/gunicorn_conf.py", block("python", "post_worker_init"))
+    container = start("asgi.py", volumes=volumes, environment={"WORKERS": "1"}).wait_ready()
+
+    container.wait_for_log(r"worker \d+ is ready")
+    assert re.search(r"^GUNICORN_MAX_REQUESTS|^MAX_REQUESTS +1000 ", container.run("paddock", "config"), re.MULTILINE)
+
+
+def test_a_secret_as_a_file(start, mount):
+    environment = {"SECRETS_ENV": "DB_PASSWORD", "DB_PASSWORD_FILE": "/run/secrets/db_password", "WORKERS": "1"}
+    container = start("asgi.py", environment=environment, volumes=mount("/run/secrets/db_password", "hunter2\n"))
+
+    assert container.wait_ready().get().json()["environ"]["DB_PASSWORD"] == "hunter2"
