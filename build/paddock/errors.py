@@ -29,12 +29,14 @@ class Problem:
     value: str | None = None
 
     def __str__(self) -> str:
+        # A name may be a path that somebody gave.
+        name = self.name if self.name.isprintable() else repr(self.name)
         if self.value is None:
-            return f"{self.name}: {self.message}"
+            return f"{name}: {self.message}"
         if len(self.value) <= LONGEST_VALUE:
-            return f"{self.name}={self.value!r}: {self.message}"
+            return f"{name}={self.value!r}: {self.message}"
         shown = self.value[:LONGEST_VALUE] + "…"
-        return f"{self.name}={shown!r}: {self.message.replace(self.value, shown)}"
+        return f"{name}={shown!r}: {self.message.replace(self.value, shown)}"
 
 
 class ConfigurationError(Exception):
