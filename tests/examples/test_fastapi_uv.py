@@ -54,6 +54,7 @@ def test_four_workers_answer(shop):
 
 
 def test_it_stops_cleanly_in_time(shop):
+    wait_until(lambda: shop.logs().count("open with 3 items") == 4, "all four workers")
     asked = time.monotonic()
 
     assert shop.stop() == 0
