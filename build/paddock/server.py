@@ -266,7 +266,8 @@ class Server(Application):  # type: ignore[misc]
     def summary(self, kind: application.Kind) -> str:
         """Return, in a line, what would be served and how."""
         worker = checks.serves(self.cfg, kind)
-        return f"{self.cfg.wsgi_app}: {kind}, served by {self.cfg.workers} workers of class {worker}"
+        number = "1 worker" if self.cfg.workers == 1 else f"{self.cfg.workers} workers"
+        return f"{self.cfg.wsgi_app}: {kind}, served by {number} of class {worker}"
 
     def announce(self, phase: str) -> None:
         """Tell the health check how far the start is, before there is an arbiter that does."""
