@@ -20,7 +20,7 @@ from gunicorn.errors import HaltServer
 
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.marks import dismiss, is_ready, wants_replacement
-from paddock.oom import OomCounter, Sizes, explain
+from paddock.oom import OomCounter, Sizes, explain, resident
 from paddock.ready import StartingResponder
 from paddock.sizing import read_limits
 from paddock.state import DRAINING, READY, STARTING
@@ -152,6 +152,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         pid: int = super().spawn_worker()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         worker = self.WORKERS[pid]
+        self.sizes.last[pid] = resident(pid)
         worker.born = time.monotonic()
         worker.obsolete = worker.leaving = None
         return pid
@@ -180,7 +181,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.app.cfg = before
             for problem in error.problems:
                 self.log.error("%s", problem)
-            self.log.error("The reload is refused; the server goes on as it was")
+            self.log.error("The reload is refused, the server goes on as it was")
             return
         self.before_reload, self.reload_age = self.before_reload or before, self.worker_age
         if self.app.cfg.address != old_address:
@@ -198,7 +199,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def handle_usr2(self) -> None:
         """Refuse to start a second server: when PID 1 ends, the container ends with everything in it."""
-        self.log.error("SIGUSR2 has no place in a container: replace the container instead")
+        self.log.error("SIGUSR2 is not supported in a container: replace the container instead")
 
     # --- The number of workers ---
 

@@ -20,7 +20,7 @@ HOOKS = Path("/docker-entrypoint.d")
 
 
 HELP = """\
-usage: docker run IMAGE [COMMAND]
+usage: paddock [COMMAND], in a container: docker run IMAGE [COMMAND]
 
   (nothing), serve       check every setting, run the start hooks, find the application and serve it
   module:attribute       the same, with that application
@@ -33,8 +33,8 @@ usage: docker run IMAGE [COMMAND]
   --version              the versions of what serves
   anything else          runs as it is, in the application's environment
 
-Flags are Gunicorn's (https://gunicorn.org/reference/settings/), and the lower-case names of the image's own settings:
---log-format json is LOG_FORMAT=json. Defaults are the image's: `settings` lists them.
+Flags are Gunicorn's (--bind, --keep-alive, …: https://gunicorn.org/reference/settings/), and the image's own settings
+in lower case (--log-format json, --uvicorn-lifespan on). Defaults are the image's: `settings` lists them.
 """
 
 

@@ -45,6 +45,7 @@ class ThreadWorker(BootingWorker, SlowClients):
         if enabled or self.alive:
             super().set_accept_enabled(enabled)
             return
+        self.begin_stop()
         self.drain()
         super().set_accept_enabled(False)
         self.take_the_rest()

@@ -183,11 +183,13 @@ class UvicornWorker(BootingWorker):
         if not self.alive:
             return
         heart = loop.create_task(self.beat())
-        await server.serve(sockets=[listener.sock for listener in self.sockets])
-        heart.cancel()
-        self.watchdog.stop()
-        await self.end_tasks(asyncio.all_tasks() - {this})
-        await loop.shutdown_asyncgens()
+        try:
+            await server.serve(sockets=[listener.sock for listener in self.sockets])
+        finally:
+            heart.cancel()
+            self.watchdog.stop()
+            await self.end_tasks(asyncio.all_tasks() - {this})
+            await loop.shutdown_asyncgens()
 
     async def end_tasks(self, tasks: set[asyncio.Task[Any]]) -> None:
         """Cancel what the application left running, and let it clean up."""
@@ -200,15 +202,21 @@ class UvicornWorker(BootingWorker):
         """End gracefully on SIGTERM, at once on SIGINT and SIGQUIT."""
         self.alive = False
         self.begin_stop()
-        if self.server is None or not self.server.started:
-            if this:
-                this.cancel()
+        if self.server is None or this is None:
             return
+        if not self.server.started:
+            # What the application has opened is closed properly if its startup is nearly done.
+            asyncio.get_running_loop().call_later(LINGER, self.give_up_startup, this)
         if number != signal.SIGTERM:
             self.hurry()
             self.cfg.worker_int(self)
         self.server.announce_end()
         self.server.should_exit = True
+
+    def give_up_startup(self, this: asyncio.Task[Any]) -> None:
+        """Cancel a lifespan startup that goes on although the worker was told to stop: nothing is in flight."""
+        if self.server and not self.server.started:
+            this.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM, before the event loop runs."""
