@@ -20,7 +20,7 @@ from paddock.application import FORCED, Kind, mismatch
 from paddock.environment import DEFAULT, Value
 from paddock.errors import Interrupted, Problem
 from paddock.settings import BY_KEY, UVICORN
-from paddock.workers import short_name
+from paddock.workers import CLASSES, short_name
 from paddock.workers.boot import SHUTDOWN_SHARE
 
 Origins = Mapping[str, Value]
@@ -36,6 +36,7 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
         *tls.problems(cfg),
         *_reload_and_preload(cfg),
         *_drain(cfg),
+        *_other_classes(cfg, origins),
         *_classes(cfg),
         *_access_log_format(cfg),
         *_other_user(cfg, origins),
@@ -50,6 +51,14 @@ def warnings(cfg: Any, origins: Origins) -> list[str]:
     """Return what has no effect in the complete configuration `cfg`, as far as it is known before the import."""
     kind = known_kind(cfg)
     return without_effect(origins, kind) if kind else []
+
+
+def notes(cfg: Any) -> list[str]:
+    """Return what a reader of the log should know of the complete configuration `cfg`."""
+    name = short_name(cfg.worker_class_str)
+    if name in CLASSES:
+        return []
+    return [f"WORKER_CLASS={name} is not the image's: requests may be lost when its workers stop or are replaced"]
 
 
 def known_kind(cfg: Any) -> Kind | None:
@@ -118,6 +127,20 @@ def _drain(cfg: Any) -> Iterator[Problem]:
         most = cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
         message = f"leaves no time to finish requests: expected less than {most:g}, or a longer GRACEFUL_TIMEOUT"
         yield Problem("DRAIN_DELAY", message, f"{cfg.drain_delay:g}")
+
+
+OWN_CLASSES_ONLY = ("drain_delay", "ready_path", "max_worker_memory", "request_head_timeout", "request_body_timeout")
+"""Settings that Gunicorn's own worker classes know nothing of."""
+
+
+def _other_classes(cfg: Any, origins: Origins) -> Iterator[Problem]:
+    name = short_name(cfg.worker_class_str)
+    if name in CLASSES:
+        return
+    for setting in map(BY_KEY.__getitem__, OWN_CLASSES_ONLY):
+        if origins[setting.key].source != DEFAULT:
+            reason = f"is for the image's own worker classes ({', '.join(CLASSES)})"
+            yield Problem(setting.name, f"{reason}; WORKER_CLASS={name} would ignore {setting.name}")
 
 
 def _classes(cfg: Any) -> Iterator[Problem]:

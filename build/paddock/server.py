@@ -200,6 +200,7 @@ class Server(Application):  # type: ignore[misc]
         elif self.needs_application and not self.cfg.paste and not self.problems:
             self.find_application()
         self.warnings += checks.warnings(self.cfg, self.origins)
+        self.notes += checks.notes(self.cfg)
 
     def find_application(self) -> None:
         """Set `wsgi_app` to what is found in the working directory."""

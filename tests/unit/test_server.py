@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from gunicorn import config
 
+import paddock.workers.auto  # noqa: F401 (once for all tests: the fixture forgets what a test imports)
 from paddock.environment import DEFAULT, ENVIRONMENT, Value
 from paddock.errors import ConfigurationError
 from paddock.server import CMD_ARGS, CONF, FLAG, Server
@@ -351,3 +352,15 @@ def test_a_reload_of_a_broken_file_leaves_everything_as_it_was(write: Write) -> 
     with pytest.raises(ConfigurationError):
         server.reload()
     assert server.cfg.timeout == 1
+
+
+@pytest.mark.parametrize("setting", ["READY_PATH", "DRAIN_DELAY", "MAX_WORKER_MEMORY", "REQUEST_HEAD_TIMEOUT"])
+def test_what_another_worker_class_would_ignore_is_refused(setting: str) -> None:
+    value = {"READY_PATH": "/ready", "MAX_WORKER_MEMORY": "512MiB"}.get(setting, "3")
+
+    assert "is not the image's" not in str(serve(**{setting: value}).notes)
+    assert f"WORKER_CLASS=asgi would ignore {setting}" in only(refusal(WORKER_CLASS="asgi"))
+
+
+def test_another_worker_class_is_noted() -> None:
+    assert "WORKER_CLASS=asgi is not the image's" in serve(WORKER_CLASS="asgi", WORKERS="1").notes[-1]
