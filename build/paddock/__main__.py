@@ -41,15 +41,15 @@ def import_gunicorn() -> None:
 def answer_signals() -> None:
     """End the start when a signal says so: until the arbiter has its own handlers, PID 1 would never hear of it.
 
-    The entrypoint has blocked them, so that one which came before is answered now.
+    At once, and not by an exception: one that is raised while a module in C is imported becomes an ImportError. The
+    entrypoint has blocked the signals, so that one which came before is answered now.
     """
-    from paddock.errors import Interrupted
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
+    def end(number: int, frame: FrameType | None) -> None:
+        os._exit(128 + number)
 
     for number in STOP_SIGNALS:
-        signal.signal(number, interrupt)
+        signal.signal(number, end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 

@@ -7,12 +7,15 @@ import logging
 import os
 import platform
 import runpy
+import signal
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
-from paddock.errors import EXIT_FAILURE, ConfigurationError, StartError
+from paddock.errors import EXIT_FAILURE, ConfigurationError, Interrupted, StartError
 from paddock.report import refuse, say
 from paddock.state import STARTING
 
@@ -68,12 +71,29 @@ def serve(arguments: list[str]) -> int:
     server = Server(arguments, os.environ, final=not hooks)
     server.announce(STARTING)
     if hooks:
-        exported = run_start_hooks(HOOKS, os.environ, lambda message: say(logging.INFO, message))
+        with raising_signals():
+            exported = run_start_hooks(HOOKS, os.environ, lambda message: say(logging.INFO, message))
         os.environ.clear()
         os.environ.update(exported)
         server = Server(arguments, os.environ)
     server.run()
     return 0
+
+
+@contextmanager
+def raising_signals() -> Iterator[None]:
+    """Let signals that say to stop raise Interrupted, so that what runs can end its children."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def check(arguments: list[str]) -> int:

@@ -38,6 +38,15 @@ def crash(how):
             os._exit(3)
 
 
+def quantity(query, name, default):
+    """Return a number of the query; the default where a fuzzer wrote something else."""
+    try:
+        value = type(default)(query[name])
+    except (KeyError, ValueError):
+        return default
+    return value if 0 <= value <= 10_000_000 else default
+
+
 async def app(scope, receive, send):
     match scope["type"]:
         case "lifespan":
@@ -64,13 +73,13 @@ async def websocket(receive, send):
         if message["type"] == "websocket.connect":
             await send({"type": "websocket.accept"})
         else:
-            await send({"type": "websocket.send", "text": f"{os.getpid()} {message['text']}"})
+            await send({"type": "websocket.send", "text": f"{os.getpid()} {message.get('text')}"})
 
 
 async def http(scope, receive, send):
-    query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
-    number, size = int(query.get("number", 0)), int(query.get("size", 100))
-    seconds = float(query.get("seconds", 0))
+    query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+    number, size = quantity(query, "number", 0), quantity(query, "size", 100)
+    seconds = quantity(query, "seconds", 0.0)
     body = payload(number, size)
     headers = [
         (b"x-number", str(number).encode()),
@@ -98,7 +107,7 @@ async def http(scope, receive, send):
             time.sleep(seconds)  # noqa: ASYNC251 (it blocks the loop)
         case ["stream"]:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            parts = int(query.get("parts", 3))
+            parts = quantity(query, "parts", 3) or 1
             if seconds:
                 print(f"stream begins in {os.getpid()}", flush=True)
             for index in range(parts):

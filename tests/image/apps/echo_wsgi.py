@@ -37,10 +37,19 @@ def crash(how):
             os._exit(3)
 
 
+def quantity(query, name, default):
+    """Return a number of the query; the default where a fuzzer wrote something else."""
+    try:
+        value = type(default)(query[name])
+    except (KeyError, ValueError):
+        return default
+    return value if 0 <= value <= 10_000_000 else default
+
+
 def app(environ, start_response):
     query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
-    number, size = int(query.get("number", 0)), int(query.get("size", 100))
-    seconds = float(query.get("seconds", 0))
+    number, size = quantity(query, "number", 0), quantity(query, "size", 100)
+    seconds = quantity(query, "seconds", 0.0)
     body = payload(number, size)
     headers = [
         ("X-Number", str(number)),
@@ -57,7 +66,7 @@ def app(environ, start_response):
             print(f"{what} is done", flush=True)
         case ["stream"]:
             start_response("200 OK", headers)
-            return stream(body, seconds, int(query.get("parts", 3)))
+            return stream(body, seconds, quantity(query, "parts", 3) or 1)
         case ["leak"]:
             LEAK.append(random.randbytes(256 * 1024))
         case ["crash", how]:

@@ -23,8 +23,14 @@ def listeners():
     """The listening sockets of this process: address, length of the accept queue, SO_REUSEPORT."""
     for name in os.listdir("/proc/self/fd"):
         try:
-            sock = socket.socket(fileno=os.dup(int(name)))
+            duplicate = os.dup(int(name))
         except OSError:
+            # The listing's own.
+            continue
+        try:
+            sock = socket.socket(fileno=duplicate)
+        except OSError:
+            os.close(duplicate)
             continue
         with sock:
             if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockopt(
