@@ -18,7 +18,7 @@ from gunicorn.workers.base import Worker
 from paddock import requirements, tls
 from paddock.application import FORCED, Kind, mismatch
 from paddock.environment import DEFAULT, Value
-from paddock.errors import Interrupted, Problem
+from paddock.errors import Problem
 from paddock.settings import BY_KEY, UVICORN
 from paddock.workers import CLASSES, short_name
 from paddock.workers.boot import SHUTDOWN_SHARE
@@ -147,8 +147,6 @@ def _classes(cfg: Any) -> Iterator[Problem]:
     given = cfg.settings["worker_class"].get()
     try:
         worker_class = cfg.worker_class
-    except Interrupted:
-        raise
     except (Exception, SystemExit) as error:
         expected = "auto, uvicorn, gthread, another of Gunicorn's that is installed, or the path of a worker class"
         yield Problem(
@@ -159,8 +157,6 @@ def _classes(cfg: Any) -> Iterator[Problem]:
             yield Problem("WORKER_CLASS", "is not a worker class", short_name(str(given)))
     try:
         cfg.logger_class  # noqa: B018 (a property that loads the class)
-    except Interrupted:
-        raise
     except (Exception, SystemExit) as error:
         name = str(cfg.settings["logger_class"].get())
         yield Problem("GUNICORN_LOGGER_CLASS", f"cannot be loaded ({_reason(error)}); expected a class's path", name)

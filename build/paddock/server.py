@@ -16,7 +16,7 @@ from gunicorn.app.base import Application
 from paddock import application, checks, discovery
 from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, export_secrets, resolve
-from paddock.errors import EXIT_CONFIG, ConfigurationError, Interrupted, Problem, StartError
+from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError
 from paddock.marks import giving_marks
 from paddock.parsers import Boolean, parse
 from paddock.preload import Snapshot, freeze, inspect_after_import, sentence
@@ -160,8 +160,6 @@ class Server(Application):  # type: ignore[misc]
                 values = self.get_config_from_module_name(location.removeprefix("python:"))
             else:
                 values = _execute(location.removeprefix("file:"))
-        except Interrupted:
-            raise
         except (Exception, SystemExit) as error:
             what = checks.where(error, location.removeprefix("file:"))
             self.problems.append(Problem(name, what, location) if name else Problem(location, what))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from gunicorn.config import ALPN_PROTOCOL_MAP
 
 from paddock.errors import Problem
+from paddock.settings import own
 
 
 def ssl_context(cfg: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
@@ -21,20 +21,13 @@ def ssl_context(cfg: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLConte
         OSError: (ssl.SSLError is one) when a file cannot be loaded or key and certificate do not belong together.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=cfg.ca_certs)
-    context.load_cert_chain(cfg.certfile, cfg.keyfile, password=lambda: password(cfg) or "")
+    context.load_cert_chain(cfg.certfile, cfg.keyfile, password=lambda: own(cfg, "keyfile_password") or "")
     context.verify_mode = ssl.VerifyMode(cfg.cert_reqs)
     if cfg.ciphers:
         context.set_ciphers(cfg.ciphers)
     if "h2" in cfg.http_protocols:
         context.set_alpn_protocols([ALPN_PROTOCOL_MAP[p] for p in cfg.http_protocols if p in ALPN_PROTOCOL_MAP])
     return context
-
-
-def password(cfg: Any) -> str | None:
-    """Return the key's password; from the environment where Gunicorn does not know the image's settings."""
-    if "keyfile_password" in cfg.settings:
-        return str(cfg.keyfile_password) if cfg.keyfile_password else None
-    return os.environ.get("KEYFILE_PASSWORD")
 
 
 def problems(cfg: Any) -> Iterator[Problem]:
@@ -63,7 +56,9 @@ def _explain(cfg: Any, error: OSError) -> Problem:
     if "MISMATCH" in reason or "NO_CERTIFICATE_ASSIGNED" in reason:
         return Problem("KEYFILE", f"is not the key of the certificate in CERTFILE={cfg.certfile!r}", cfg.keyfile)
     if _is_encrypted(cfg.keyfile or cfg.certfile):
-        hint = "the key is encrypted, and KEYFILE_PASSWORD is " + ("not its password" if password(cfg) else "not set")
+        hint = "the key is encrypted, and KEYFILE_PASSWORD is " + (
+            "not its password" if own(cfg, "keyfile_password") else "not set"
+        )
         return Problem("KEYFILE_PASSWORD", hint)
     if not cfg.keyfile and not _has_key(cfg.certfile):
         return Problem("CERTFILE", "holds no private key, and KEYFILE is not set: set it", cfg.certfile)
