@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gunicorn.errors import ConfigError
+from gunicorn.http2 import H2_MIN_VERSION, is_http2_available
 from gunicorn.workers.base import Worker
 
-from paddock import requirements, tls
+from paddock import requirements
 from paddock.application import FORCED, Kind, mismatch
 from paddock.environment import DEFAULT, Value
 from paddock.errors import Problem
+from paddock.reload import Sources
 from paddock.settings import BY_KEY, UVICORN
 from paddock.workers import CLASSES, short_name
 from paddock.workers.boot import SHUTDOWN_SHARE
@@ -33,14 +34,14 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
         # Nothing that is imported after that can be trusted.
         return found
     found = [
-        *tls.problems(cfg),
-        *_reload_and_preload(cfg),
+        *_reload(cfg),
         *_drain(cfg),
         *_other_classes(cfg, origins),
         *_classes(cfg),
         *_access_log_format(cfg),
         *_other_user(cfg, origins),
         *_uvicorn_packages(cfg),
+        *_http2(cfg),
         *_gunicorn(cfg),
     ]
     kind = known_kind(cfg)
@@ -50,7 +51,7 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
 def warnings(cfg: Any, origins: Origins) -> list[str]:
     """Return what has no effect in the complete configuration `cfg`, as far as it is known before the import."""
     kind = known_kind(cfg)
-    return without_effect(origins, kind) if kind else []
+    return [*_cleartext(cfg), *(without_effect(cfg, origins, kind) if kind else [])]
 
 
 def notes(cfg: Any) -> list[str]:
@@ -83,6 +84,9 @@ def kind_problems(cfg: Any, kind: Kind) -> list[Problem]:
         found.append(
             Problem("GUNICORN_HTTP_PROTOCOLS", f"the worker class {worker} has no HTTP/2 of Gunicorn's: {hint}")
         )
+    if cfg.uvicorn_http2 and kind.asgi and worker != "uvicorn":
+        hint = f"the worker class {worker} is not Uvicorn's: use GUNICORN_HTTP_PROTOCOLS=h2,h1"
+        found.append(Problem("UVICORN_HTTP2", hint, "true"))
     if cfg.proxy_protocol != "off" and worker == "uvicorn":
         found.append(Problem("PROXY_PROTOCOL", "the worker class uvicorn does not read it: use WORKER_CLASS=asgi"))
     return found
@@ -94,11 +98,17 @@ def serves(cfg: Any, kind: Kind) -> str:
     return name if name != "auto" else ("uvicorn" if kind.asgi else "gthread")
 
 
-def without_effect(origins: Origins, kind: Kind) -> list[str]:
-    """Return a sentence for each setting that was given and does nothing for an application of `kind`."""
+REQUEST_HOOKS = ("pre_request", "post_request")
+"""Gunicorn's hooks for each request, which only its own servers call."""
+
+
+def without_effect(cfg: Any, origins: Origins, kind: Kind) -> list[str]:
+    """Return a sentence for each setting that was given and does nothing in `cfg` for an application of `kind`."""
     given = [key for key, value in origins.items() if value.source != DEFAULT]
     if kind.asgi:
-        return ["THREADS has no effect: an ASGI worker has one event loop"] if "threads" in given else []
+        found = ["THREADS has no effect: an ASGI worker has one event loop"] if "threads" in given else []
+        hooks = REQUEST_HOOKS if serves(cfg, kind) == "uvicorn" else ()
+        return found + [f"{hook} has no effect: Uvicorn has no hooks for requests" for hook in hooks if hook in given]
     names = [BY_KEY[key].name for key in given if key in BY_KEY and BY_KEY[key].section == UVICORN]
     return [f"{name} has no effect: the application is WSGI" for name in names]
 
@@ -117,9 +127,17 @@ def _server_packages(path: list[str]) -> list[Problem]:
     return requirements.conflicts(server, path)
 
 
-def _reload_and_preload(cfg: Any) -> Iterator[Problem]:
-    if cfg.reload and cfg.preload_app:
+def _reload(cfg: Any) -> Iterator[Problem]:
+    if not cfg.reload:
+        return
+    if cfg.preload_app:
         yield Problem("RELOAD", "cannot work with PRELOAD_APP: a preloaded application is never imported again")
+    if "/" in Sources.of(cfg).directories:
+        yield Problem("RELOAD_DIRS", "the whole file system cannot be watched: name the directories of the source")
+    for key in ("reload_engine", "reload_extra_files"):
+        if cfg.settings[key].get() != cfg.settings[key].default:
+            message = "the image watches in its own way: use RELOAD_DIRS and RELOAD_INCLUDES"
+            yield Problem(f"GUNICORN_{key.upper()}", message, str(cfg.settings[key].get()))
 
 
 def _drain(cfg: Any) -> Iterator[Problem]:
@@ -198,14 +216,21 @@ def _uvicorn_packages(cfg: Any) -> Iterator[Problem]:
         yield Problem("UVICORN_HTTP2", "needs UVICORN_HTTP=zttp and the package zttp", "true")
 
 
+def _http2(cfg: Any) -> Iterator[Problem]:
+    kind = known_kind(cfg)
+    if "h2" in cfg.http_protocols and not is_http2_available() and not (kind and kind_problems(cfg, kind)):
+        version = ".".join(map(str, H2_MIN_VERSION))
+        message = f"the package h2, {version} or newer, is not installed in the application's environment"
+        yield Problem("GUNICORN_HTTP_PROTOCOLS", message, ",".join(cfg.http_protocols))
+
+
+def _cleartext(cfg: Any) -> Iterator[str]:
+    if "h2" in cfg.http_protocols and not cfg.is_ssl and cfg.http2_cleartext == "off":
+        yield "GUNICORN_HTTP_PROTOCOLS has no effect without CERTFILE: clients ask for HTTP/2 in the TLS handshake"
+
+
 def _gunicorn(cfg: Any) -> Iterator[Problem]:
     """What Gunicorn itself would find out with a traceback, or never."""
-    kind = known_kind(cfg)
-    try:
-        cfg.validate()
-    except ConfigError as error:
-        if not (kind and kind_problems(cfg, kind)):
-            yield Problem("GUNICORN_HTTP_PROTOCOLS", str(error))
     try:
         cfg.env  # noqa: B018 (a property that takes raw_env apart)
     except RuntimeError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,12 +64,15 @@ class Value:
 
 @dataclass
 class Resolution:
-    """What the environment says. `values` has Gunicorn's names (`keepalive`) and, in the same form, the image's own."""
+    """What the environment says. `values` has Gunicorn's names (`keepalive`) and, in the same form, the image's own.
+
+    `sizing` is why there are as many workers as there are, where that is left to the image.
+    """
 
     values: dict[str, Value] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    sizing: str = ""
     secrets: dict[str, str] = field(default_factory=dict)
 
     def __getattr__(self, key: str) -> Any:
@@ -99,6 +102,23 @@ def export_secrets(resolution: Resolution) -> None:
     """Put what SECRETS_ENV names into this process's environment, for the application and the start hooks."""
     _exported.update(resolution.secrets)
     os.environ.update(resolution.secrets)
+
+
+def take_secrets(environ: MutableMapping[str, str]) -> list[Problem]:
+    """Replace `NAME_FILE` in `environ` by what the file holds, for each NAME that SECRETS_ENV lists.
+
+    For commands that are not `serve`, and may start it: a NAME beside its NAME_FILE would be refused.
+
+    Returns what is wrong with those variables; then `environ` is as it was.
+    """
+    resolver = _Resolver(environ)
+    resolver.result.values["secrets_env"] = resolver.read_setting(BY_NAME["SECRETS_ENV"])
+    resolver.read_secrets()
+    if not resolver.result.problems:
+        for name, secret in resolver.result.secrets.items():
+            environ[name] = secret
+            del environ[f"{name}_FILE"]
+    return resolver.result.problems
 
 
 def resolve(environ: Mapping[str, str], check_required: bool = True) -> Resolution:
@@ -260,6 +280,10 @@ class _Resolver:
         if values["root_path"].value is None:
             values["root_path"] = Value("")
         values.setdefault("logger_class", Value("paddock.logs.Logger"))
+        # Gunicorn would believe more, and proxies pass more on as it came from the client: X-Forwarded-Ssl, and
+        # SCRIPT_NAME, by which /public/admin gets past a proxy that guards /admin, and is /admin.
+        values.setdefault("secure_scheme_headers", Value({"X-FORWARDED-PROTO": "https"}))
+        values.setdefault("forwarder_headers", Value(""))
         # The control socket lets anyone with the application's user shut the server down, so it is asked for by name.
         values.setdefault("control_socket_disable", Value("control_socket" not in values))
 
@@ -282,7 +306,7 @@ class _Resolver:
         if workers.value != AUTO:
             return workers
         sizing = size(read_limits(), self.result.max_workers)
-        self.result.notes.append(f"WORKERS=auto: {sizing.reason}")
+        self.result.sizing = sizing.reason
         return _replace(workers, sizing.workers)
 
     def worker_tmp_dir(self) -> Value:

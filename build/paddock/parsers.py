@@ -204,11 +204,29 @@ class ReadableFile:
     def __call__(self, text: str) -> str:
         if os.path.isdir(text):
             raise Rejected("is a directory (which Docker creates when the source of a bind mount is missing)")
-        if not os.path.exists(text):
-            raise Rejected("does not exist")
+        try:
+            os.stat(text)
+        except PermissionError:
+            raise Rejected(f"is in a directory that is closed to user {os.getuid()}") from None
+        except OSError:
+            raise Rejected("does not exist") from None
         if not os.access(text, os.R_OK):
             raise Rejected(f"cannot be read by user {os.getuid()}")
         return text
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory that is there and can be read. The value is its absolute path."""
+
+    expected: str = "the path of a directory"
+
+    def __call__(self, text: str) -> str:
+        if not os.path.isdir(text):
+            raise Rejected(f"{text!r} {'is not a directory' if os.path.exists(text) else 'does not exist'}")
+        if not os.access(text, os.R_OK | os.X_OK):
+            raise Rejected(f"{text!r} cannot be read by user {os.getuid()}")
+        return os.path.abspath(text)
 
 
 @dataclass(frozen=True)

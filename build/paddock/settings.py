@@ -17,6 +17,7 @@ from paddock.parsers import (
     Boolean,
     Checked,
     Choice,
+    Directory,
     Either,
     Headers,
     Integer,
@@ -315,16 +316,17 @@ SETTINGS: tuple[Setting, ...] = (
         TrustedProxies(),
         "127.0.0.1,::1",
         PROXIES,
-        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; `*` where nothing else can reach the "
-        "container.",
+        "Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. `*`, where nothing else can reach the "
+        "container, believes whoever connects, and the last address that they name. On a Unix socket everyone is "
+        "believed.",
         sets="forwarded_allow_ips",
     ),
     Setting(
         "ROOT_PATH",
-        Text("a path such as /api, without a slash at its end", r"(/[^/\s?#]+)+"),
+        Text("a path such as /api, in ASCII, without a slash at its end", r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+"),
         None,
         PROXIES,
-        "The path under which a proxy publishes the application.",
+        "The path under which a proxy publishes the application, whether or not the proxy strips it.",
         sets="root_path",
     ),
     Setting(
@@ -334,6 +336,14 @@ SETTINGS: tuple[Setting, ...] = (
         PROXIES,
         "Read the client's address from the PROXY protocol. WSGI only.",
         sets="proxy_protocol",
+    ),
+    Setting(
+        "PROXY_ALLOW_IPS",
+        TrustedProxies(),
+        "127.0.0.1,::1",
+        PROXIES,
+        "Proxies that may send the PROXY protocol; from others it is answered with 403. `*` is everyone.",
+        sets="proxy_allow_ips",
     ),
     Setting(
         "CERTFILE", ReadableFile(), None, TLS, "The certificate and its chain (PEM); turns TLS on.", sets="certfile"
@@ -430,8 +440,32 @@ SETTINGS: tuple[Setting, ...] = (
         Boolean(),
         "false",
         DEVELOPMENT,
-        "Restart workers when the code changes. For development only.",
+        "Restart the workers when a file changes; where the code does not start, wait for the next change. There is "
+        "one worker then, and no time limit for a debugger to run into, unless `WORKERS`, `TIMEOUT` and `BOOT_TIMEOUT` "
+        "are set.",
         sets="reload",
+    ),
+    Setting(
+        "RELOAD_DIRS",
+        Items(Directory(), "paths of directories separated by commas"),
+        None,
+        DEVELOPMENT,
+        "What is watched, with everything below but hidden directories, `__pycache__`, `node_modules` and virtual "
+        "environments. Unset: the working directory.",
+    ),
+    Setting(
+        "RELOAD_INCLUDES",
+        Items(Text(), "patterns separated by commas, such as *.html,.env"),
+        None,
+        DEVELOPMENT,
+        "Files that matter besides `*.py`.",
+    ),
+    Setting(
+        "RELOAD_EXCLUDES",
+        Items(Text(), "patterns separated by commas, such as tests,*_local.py"),
+        None,
+        DEVELOPMENT,
+        "Files and directories that do not matter.",
     ),
     Setting(
         "UVICORN_LIFESPAN",
@@ -508,6 +542,9 @@ UVICORN_REPLACED = {
     "FD": "BIND",
     "WORKERS": "WORKERS",
     "RELOAD": "RELOAD",
+    "RELOAD_DIRS": "RELOAD_DIRS",
+    "RELOAD_INCLUDES": "RELOAD_INCLUDES",
+    "RELOAD_EXCLUDES": "RELOAD_EXCLUDES",
     "INTERFACE": "APP_TYPE",
     "LOG_LEVEL": "LOG_LEVEL",
     "ACCESS_LOG": "ACCESS_LOG",

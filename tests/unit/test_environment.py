@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddock import environment
-from paddock.environment import DEFAULT, ENVIRONMENT, FILE, Resolution, Value, export_secrets, looks_secret, resolve
+from paddock.environment import (
+    DEFAULT,
+    ENVIRONMENT,
+    FILE,
+    Resolution,
+    Value,
+    export_secrets,
+    looks_secret,
+    resolve,
+    take_secrets,
+)
 from paddock.settings import SETTINGS
 from paddock.sizing import Limits
 
@@ -47,9 +57,7 @@ def test_defaults() -> None:
     assert settings.root_path == ""
     assert settings.control_socket_disable is True
     assert settings.worker_class == "paddock.workers.auto.AutoWorker"
-    assert settings.notes == [
-        "WORKERS=auto: 3 workers, set by the number of CPUs: 3 CPUs, no memory limit, MAX_WORKERS 16"
-    ]
+    assert settings.sizing == "3 workers, set by the number of CPUs: 3 CPUs, no memory limit, MAX_WORKERS 16"
 
 
 def test_a_name_that_is_no_setting() -> None:
@@ -181,7 +189,8 @@ def test_any_other_setting_of_gunicorn(variable: str, text: str, value: object) 
 
 
 def test_other_holds_nothing_of_the_table() -> None:
-    assert set(resolve({"WORKERS": "2"}).other) == {"logger_class", "control_socket_disable"}
+    given_by_the_image = {"logger_class", "control_socket_disable", "secure_scheme_headers", "forwarder_headers"}
+    assert set(resolve({"WORKERS": "2"}).other) == given_by_the_image
 
 
 def test_the_control_socket_is_on_when_it_is_named() -> None:
@@ -295,6 +304,23 @@ def test_secrets_of_the_application(secret: Path) -> None:
     }
 
     assert resolve(environ).secrets == {"DB_PASSWORD": "hunter2"}
+
+
+def test_secrets_taken_for_another_command(secret: Path) -> None:
+    environ = {"SECRETS_ENV": "DB_PASSWORD,API_KEY", "DB_PASSWORD_FILE": str(secret), "WORKERS": "four"}
+
+    assert take_secrets(environ) == []
+    assert environ == {"SECRETS_ENV": "DB_PASSWORD,API_KEY", "DB_PASSWORD": "hunter2", "WORKERS": "four"}
+    assert take_secrets(environ) == []
+
+
+def test_secrets_are_taken_all_or_none(secret: Path) -> None:
+    environ = {"SECRETS_ENV": "DB_PASSWORD,API_KEY", "DB_PASSWORD_FILE": str(secret), "API_KEY_FILE": "/nope"}
+    before = dict(environ)
+
+    (problem,) = take_secrets(environ)
+    assert problem.name == "API_KEY_FILE"
+    assert environ == before
 
 
 def test_an_exported_secret_does_not_count_as_given_beside_its_file(

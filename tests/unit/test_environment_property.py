@@ -24,6 +24,7 @@ from paddock.parsers import (
     Boolean,
     Checked,
     Choice,
+    Directory,
     Either,
     Headers,
     Integer,
@@ -104,7 +105,7 @@ def valid(setting: Setting, parser: Parser) -> st.SearchStrategy[str]:
             return st.sampled_from(("-", "none", "NONE", "/tmp/paddock-property.log"))
         case ReadableFile():
             return st.just(str(TLS / ("localhost.key" if setting.name == "KEYFILE" else "localhost.crt")))
-        case WritableDirectory():
+        case Directory() | WritableDirectory():
             return st.just("/tmp")
         case TrustedProxies():
             networks = st.ip_addresses().map(str) | st.sampled_from(("10.0.0.0/8", "fd00::/8", "192.168.0.0/16"))

@@ -14,6 +14,7 @@ from paddock.parsers import (
     BindAddress,
     Boolean,
     Choice,
+    Directory,
     Either,
     Headers,
     Integer,
@@ -114,6 +115,8 @@ def test_value(parser: Parser, text: str, value: object) -> None:
         (LogFile(), "/"),
         (ReadableFile(), "/nope"),
         (ReadableFile(), "/"),
+        (Directory(), "/nope"),
+        (Directory(), "/etc/passwd"),
         (WritableDirectory(), "/nope"),
         (WritableDirectory(), "/etc/passwd"),
         (BindAddress(), "8000"),
@@ -166,6 +169,7 @@ def test_refused(parser: Parser, text: str) -> None:
             TrustedProxies(),
             Headers(),
             ReadableFile(),
+            Directory(),
             WritableDirectory(),
             Items(BindAddress(), "addresses"),
         ]
@@ -199,6 +203,7 @@ def test_files_and_directories_that_are_there(tmp_path: Path) -> None:
     file.write_text("text")
 
     assert ReadableFile()(str(file)) == str(file)
+    assert Directory()(f"{tmp_path}/./") == str(tmp_path)
     assert WritableDirectory()(str(tmp_path)) == str(tmp_path)
     assert LogFile()(str(file)) == str(file)
     assert LogFile()(str(tmp_path / "new.log")) == str(tmp_path / "new.log")
@@ -211,9 +216,21 @@ def test_what_this_user_may_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     # Root may read and write everything.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
 
-    for parser, path in ((WritableDirectory(), tmp_path), (LogFile(), file), (ReadableFile(), file)):
+    parsers = ((Directory(), tmp_path), (WritableDirectory(), tmp_path), (LogFile(), file), (ReadableFile(), file))
+    for parser, path in parsers:
         with pytest.raises(Rejected, match=f"by user {os.getuid()}"):
             parser(str(path))
+
+
+def test_a_file_in_a_directory_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError
+
+    # Root may look everywhere.
+    monkeypatch.setattr(os, "stat", refuse)
+
+    with pytest.raises(Rejected, match=f"is in a directory that is closed to user {os.getuid()}"):
+        ReadableFile()(str(tmp_path / "file"))
 
 
 @pytest.mark.parametrize(

@@ -1,49 +1,122 @@
-"""The client's address from X-Forwarded-For, for WSGI: Gunicorn believes the scheme of a trusted proxy, and no more."""
+"""Who the client is, by the word of proxies that are believed: one rule for ASGI and WSGI.
+
+Uvicorn's own middleware believes the peer on a Unix socket only by believing everyone, and then takes the first address
+of X-Forwarded-For, which the client may have written itself. Gunicorn believes the scheme, and no address.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+LONGEST = 64
+"""Characters beyond which nothing is an address, nor is kept in a cache."""
+
+SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 
 
-class ForwardedFor:
-    """WSGI middleware that sets REMOTE_ADDR to the last address in X-Forwarded-For which is no trusted proxy's.
+class Host(NamedTuple):
+    """An address as applications shall see it, and whether what it says of its clients is believed."""
 
-    The same rule as Uvicorn's ProxyHeadersMiddleware, so that an application sees the same client either way.
-    """
+    address: str
+    believed: bool
 
-    def __init__(self, application: Any, cfg: Any) -> None:
-        self.application = application
+
+class Proxies:
+    """The proxies that FORWARDED_ALLOW_IPS names."""
+
+    def __init__(self, cfg: Any) -> None:
         self.everyone = "*" in cfg.forwarded_allow_ips
         self.networks = [] if self.everyone else cfg.forwarded_allow_networks()
+        # Looking one up takes microseconds, and the same few come with every request.
+        self.peer = lru_cache(maxsize=4096)(self._peer)
+        self._known = lru_cache(maxsize=4096)(self._look_up)
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Serve one request."""
-        forwarded = environ.get("HTTP_X_FORWARDED_FOR")
-        if forwarded and self.trusts(environ["REMOTE_ADDR"]):
-            environ["REMOTE_ADDR"] = self.client(forwarded)
-        return self.application(environ, start_response)
+    def _peer(self, address: str) -> Host:
+        """Return who is connected. Who has no address is on a Unix socket, and was let in by its permissions."""
+        if not address:
+            return Host("", True)
+        host = self.hop(address) or Host(address, False)
+        return Host(host.address, host.believed or self.everyone)
 
-    def client(self, forwarded: str) -> str:
-        """Return the client of a request that came by way of `forwarded`: each proxy appends whom it saw."""
-        hops = [host(hop.strip()) for hop in forwarded.split(",")]
-        if self.everyone:
-            return hops[0]
-        return next((hop for hop in reversed(hops) if not self.trusts(hop)), hops[0])
+    def hop(self, address: str) -> Host | None:
+        """Return whom `address` in X-Forwarded-For names; None if it is no address."""
+        return self._known(address) if len(address) <= LONGEST else None
 
-    def trusts(self, address: str) -> bool:
-        """Tell whether `address` is a trusted proxy; a peer without one is on a Unix socket, and is."""
-        if self.everyone or not address:
-            return True
+    def _look_up(self, address: str) -> Host | None:
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:
-            return False
-        return any(parsed in network for network in self.networks)
+            return None
+        # A socket that is bound to [::] calls the IPv4 peer 192.0.2.1 ::ffff:192.0.2.1.
+        plain = getattr(parsed, "ipv4_mapped", None) or parsed
+        return Host(str(plain), any(each in network for network in self.networks for each in (parsed, plain)))
+
+    def client(self, peer: str, port: int, forwarded: str) -> tuple[str, int]:
+        """Return address and port of the client for whom a believed `peer` sent `forwarded`; 0 is no known port.
+
+        Each proxy appends whom it saw. So the way back leads from the peer over the proxies to the first address that
+        is none of theirs, and ends before what is no address at all.
+        """
+        client = peer, port
+        for entry in reversed(forwarded.split(",")):
+            address, entry_port = endpoint(entry.strip())
+            host = self.hop(address)
+            if host is None:
+                break
+            client = host.address, entry_port
+            if not host.believed:
+                break
+        return client
 
 
-def host(hop: str) -> str:
-    """Return the address of `address`, `address:port` or `[address]:port`."""
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+def endpoint(entry: str) -> tuple[str, int]:
+    """Return address and port of `address`, `address:port`, `[address]` or `[address]:port`; 0 is no known port."""
+    if entry.startswith("["):
+        address, _, port = entry[1:].partition("]")
+        port = port.removeprefix(":")
+    elif entry.count(":") == 1:
+        address, _, port = entry.partition(":")
+    else:
+        address, port = entry, ""
+    return address, int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
+
+
+def asgi(application: Any, proxies: Proxies) -> Any:
+    """Return the ASGI 3 `application`, whose scopes have the client's address and the scheme that it used."""
+
+    def believing(scope: Any, receive: Any, send: Any) -> Any:
+        if scope["type"] != "lifespan":
+            address, port = scope["client"] or ("", 0)
+            peer = proxies.peer(address)
+            client = peer.address, port
+            if peer.believed:
+                sent_for = []
+                for name, value in scope["headers"]:
+                    if name == b"x-forwarded-for":
+                        sent_for.append(value.decode("latin-1"))
+                    elif name == b"x-forwarded-proto" and (scheme := SCHEMES.get(value)):
+                        scope["scheme"] = scheme if scope["type"] == "http" else scheme.replace("http", "ws")
+                if sent_for:
+                    client = proxies.client(*client, ",".join(sent_for))
+            if client[0]:
+                scope["client"] = client
+        return application(scope, receive, send)
+
+    return believing
+
+
+def wsgi(application: Any, proxies: Proxies) -> Any:
+    """Return the WSGI `application`, whose environ has the client's address; Gunicorn has seen to the scheme."""
+
+    def believing(environ: dict[str, Any], start_response: Any) -> Any:
+        peer = proxies.peer(environ["REMOTE_ADDR"])
+        environ["REMOTE_ADDR"] = peer.address
+        if peer.believed and (sent_for := environ.get("HTTP_X_FORWARDED_FOR")):
+            port = int(environ.get("REMOTE_PORT", 0))
+            environ["REMOTE_ADDR"], port = proxies.client(peer.address, port, sent_for)
+            environ["REMOTE_PORT"] = str(port)
+        return application(environ, start_response)
+
+    return believing

@@ -10,25 +10,28 @@ from paddock.marks import announce_ready
 from paddock.ready import in_front
 from paddock.settings import own
 from paddock.watchdog import watched
+from paddock.workers import forwarded, root_path
 from paddock.workers.boot import LINGER, BootingWorker
-from paddock.workers.forwarded import ForwardedFor
-from paddock.workers.slow import SlowClients
+from paddock.workers.http2 import Streams
+from paddock.workers.slow import Connection
 
 
-class ThreadWorker(BootingWorker, SlowClients):
+class ThreadWorker(BootingWorker, Streams):
     """Serves a WSGI application from a pool of `THREADS` threads."""
 
     def adopt(self) -> None:
         """Put what the image does for every request around the application, the innermost first."""
-        if self.cfg.root_path:
-            self.wsgi = under_root_path(self.wsgi, self.cfg.root_path)
-        self.wsgi = watched(ForwardedFor(self.wsgi, self.cfg), self.watchdog)
+        self.wsgi = watched(self.wsgi, self.watchdog)
         if path := own(self.cfg, "ready_path"):
             self.wsgi = in_front(self.wsgi, path, lambda: not self.draining, self.kind)
-        self.wsgi = closing(self.wsgi, self)
+        if self.cfg.root_path:
+            self.wsgi = root_path.wsgi(self.wsgi, self.cfg.root_path)
+        self.wsgi = closing(forwarded.wsgi(self.wsgi, forwarded.Proxies(self.cfg)), self)
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until told to stop, which may have been before: see exit_if_booting."""
+        if not self.alive:
+            return
         self.watchdog.serving = "The thread that hands out connections"
         self.watchdog.start()
         announce_ready(self)
@@ -36,6 +39,17 @@ class ThreadWorker(BootingWorker, SlowClients):
         self.watchdog.stop()
         if self.nr_conns:
             self.log.warning("Cut off %d connections that were not done when the time to stop was over", self.nr_conns)
+
+    def handle_request(self, req: Any, conn: Connection) -> Any:
+        """Serve a request of the client whom the PROXY protocol named for the connection.
+
+        Gunicorn's threads know it for a connection's first request only (workers/base_async.py knows better), and call
+        the client None when a proxy speaks for itself, as in its health checks.
+        """
+        if info := req.proxy_protocol_info:
+            conn.proxied = info if info["client_addr"] else None
+        req.proxy_protocol_info = conn.proxied
+        return super().handle_request(req, conn)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Start or stop to accept; a stopping worker first takes what the kernel has accepted for it.
@@ -53,6 +67,12 @@ class ThreadWorker(BootingWorker, SlowClients):
         self.cfg.settings["graceful_timeout"].value = max(0.0, self.stop_by - time.monotonic())
         for connection in self.pending_conns:
             connection.timeout = min(connection.timeout, time.monotonic() + LINGER)
+
+    def wait(self, conn: Connection) -> None:
+        """Leave a connection to the poller; not for long when no other has to be waited for any more."""
+        if not self.alive and not self._accepting:
+            conn.timeout = min(conn.timeout, time.monotonic() + LINGER)
+        super().wait(conn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for connections, never longer than the next heartbeat or the end may be away."""
@@ -91,19 +111,3 @@ def closing(application: Any, worker: ThreadWorker) -> Any:
         return application(environ, start)
 
     return announced
-
-
-def under_root_path(application: Any, root_path: str) -> Any:
-    """Return `application` as seen below `root_path`, whether the proxy strips that from the path or not.
-
-    https://peps.python.org/pep-3333/#environ-variables, SCRIPT_NAME
-    """
-
-    def rooted(environ: dict[str, Any], start_response: Any) -> Any:
-        path = environ["PATH_INFO"]
-        environ["SCRIPT_NAME"] = root_path
-        if path == root_path or path.startswith(root_path + "/"):
-            environ["PATH_INFO"] = path[len(root_path) :]
-        return application(environ, start_response)
-
-    return rooted

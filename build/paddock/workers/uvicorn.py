@@ -7,16 +7,20 @@ signal that stopped it, so that neither `atexit` nor `worker_exit` runs (https:/
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
+import ssl
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from socket import socket
 from types import FrameType
 from typing import Any
+from weakref import WeakSet
 
 import uvicorn
 import uvicorn.lifespan.on
@@ -24,6 +28,7 @@ import uvicorn.loops.auto
 import uvicorn.protocols.http.auto
 import uvicorn.protocols.websockets.auto  # loaded before the fork, so that workers share the pages and boot sooner
 from gunicorn.arbiter import Arbiter
+from gunicorn.sock import ssl_context
 
 from paddock.application import Kind
 from paddock.logs import AccessLog
@@ -31,7 +36,8 @@ from paddock.marks import announce_ready
 from paddock.ready import in_front
 from paddock.settings import BY_KEY, UVICORN, own
 from paddock.watchdog import watched_asgi
-from paddock.workers.boot import LINGER, BootingWorker
+from paddock.workers import forwarded, root_path
+from paddock.workers.boot import LINGER, BootingWorker, ignore_stop_signals
 from paddock.workers.limits import Limits
 from paddock.workers.protocols import protocol_class
 
@@ -45,6 +51,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, worker: UvicornWorker) -> None:
         super().__init__(config)
         self.worker = worker
+        self.limits = Limits.of(worker.cfg)
+        self.accepted: WeakSet[Any] = WeakSet()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -53,7 +61,13 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Run lifespan startup and start to accept."""
-        await super().startup(sockets)
+        # Without the sockets: Uvicorn leaves a TLS handshake a minute.
+        await super().startup(sockets=[])
+        loop = asyncio.get_running_loop()
+        for listener in sockets or []:
+            self.servers.append(
+                await loop.create_server(self.protocol, sock=listener, backlog=self.config.backlog, **self.tls())
+            )
         if self.started:
             # Not before: a startup that takes long is no hang, and has a time limit of its own.
             self.worker.watchdog.start()
@@ -69,6 +83,9 @@ class Server(uvicorn.Server):
         if not self.worker.hurried:
             await self.drain(self.worker.accept_until)
             self.stop_accepting(sockets or [])
+            # What libraries hook into, to end streams that would not end by themselves:
+            # https://github.com/sysid/sse-starlette/blob/main/sse_starlette/sse.py, AppStatus
+            self.handle_exit(signal.SIGTERM, None)
             await self.let_go(self.worker.stop_by)
         self.config.timeout_graceful_shutdown = max(AT_ONCE, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
         # The event loop has closed the listeners; closing them once more, as Uvicorn would, fails with EBADF.
@@ -102,38 +119,81 @@ class Server(uvicorn.Server):
 
     async def connect(self, connection: socket) -> None:
         """Serve a connection that was accepted by hand."""
-
-        def protocol() -> asyncio.Protocol:
-            return self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-
-        loop = asyncio.get_running_loop()
         with suppress(OSError):
-            await loop.connect_accepted_socket(protocol, connection, ssl=self.config.ssl)
+            await asyncio.get_running_loop().connect_accepted_socket(self.protocol, connection, **self.tls())
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return the protocol of a connection that was accepted."""
+        protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        if self.config.ssl:
+            self.accepted.add(protocol)
+        return protocol
+
+    def tls(self) -> dict[str, Any]:
+        """Return what asyncio has to know to speak TLS."""
+        if not self.config.ssl:
+            return {}
+        return {"ssl": self.config.ssl, "ssl_handshake_timeout": self.limits.head_timeout or None}
+
+    def is_shaking_hands(self) -> bool:
+        """Tell whether a TLS handshake is going on: Uvicorn knows of a connection from its end on."""
+        return any(protocol.transport is None for protocol in self.accepted)
 
     async def let_go(self, until: float) -> None:
         """Close connections as they are done, until the monotonic time `until`; WebSockets are told at once.
 
         One that waits for a request stays open a little: its client may have been told nothing, and be sending.
         """
-        told = {connection for connection in self.server_state.connections if not hasattr(connection, "cycle")}
+        told = {
+            connection
+            for connection in self.server_state.connections
+            if not hasattr(connection, "cycle") and not is_http2(connection)
+        }
         for websocket in told:
             websocket.shutdown()
-        idle_since: dict[Any, float] = {}
-        while self.server_state.connections and time.monotonic() < until:
+        begun = now = time.monotonic()
+        due: dict[Any, float] = {}
+        closed: dict[Any, float] = {}
+        while now < until and (self.server_state.connections or (now < begun + LINGER and self.is_shaking_hands())):
             for connection in self.server_state.connections - told:
-                if not is_idle(connection):
-                    idle_since.pop(connection, None)
-                elif time.monotonic() - idle_since.setdefault(connection, time.monotonic()) >= LINGER:
+                if connection in closed:
+                    # TLS waits for the client to close it, too; one that keeps its connection for later does not look.
+                    if now >= closed[connection] + LINGER and is_delivered(connection.transport):
+                        connection.transport.abort()
+                elif not is_idle(connection):
+                    # HTTP/2 says which request was the last: the client takes the next one elsewhere.
+                    due[connection] = now if is_http2(connection) else now + LINGER
+                elif now >= due.setdefault(connection, now + LINGER):
                     connection.shutdown()
+                    closed[connection] = now
             await asyncio.sleep(0.02)
+            now = time.monotonic()
+
+
+def is_http2(connection: Any) -> bool:
+    """Tell whether a connection has requests side by side."""
+    return hasattr(connection, "cycles")
 
 
 def is_idle(connection: Any) -> bool:
     """Tell whether an HTTP connection waits for a request."""
+    if is_http2(connection):
+        return not connection.cycles
     cycle = getattr(connection, "cycle", connection)
     return cycle is None or bool(getattr(cycle, "response_complete", False))
+
+
+def is_delivered(transport: asyncio.Transport) -> bool:
+    """Tell whether the client's system has acknowledged all that was written.
+
+    https://man7.org/linux/man-pages/man7/tcp.7.html, SIOCOUTQ
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.fileno() < 0:
+        return True
+    return not any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
 
 
 def accepted(listener: socket) -> Iterator[socket]:
@@ -171,6 +231,8 @@ class UvicornWorker(BootingWorker):
             self.log.info("Stopped before the application had started up")
         finally:
             loop.close()
+            # asyncio's gives the signals their defaults back, and there is shutdown code to come.
+            ignore_stop_signals()
         if not self.server.started and self.alive:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
@@ -252,6 +314,10 @@ class UvicornWorker(BootingWorker):
             application = AccessLog(application, self.log)
         if path := own(cfg, "ready_path"):
             application = in_front(application, path, lambda: not self.draining, Kind.ASGI3)
+        if cfg.root_path:
+            application = root_path.asgi(application, cfg.root_path)
+        if own(cfg, "uvicorn_proxy_headers"):
+            application = forwarded.asgi(application, forwarded.Proxies(cfg))
         options: dict[str, Any] = {
             # A factory that only hands the application over keeps Uvicorn from calling the application to see
             # whether it is one: https://github.com/Kludex/uvicorn/blob/main/uvicorn/config.py, Config.load
@@ -263,15 +329,15 @@ class UvicornWorker(BootingWorker):
             "log_config": None,
             "access_log": False,
             "root_path": cfg.root_path,
-            "forwarded_allow_ips": trusted_proxies(cfg),
             "backlog": cfg.backlog,
             "timeout_keep_alive": cfg.keepalive,
         }
         if cfg.is_ssl:
-            options |= tls_options(cfg)
+            options["ssl_context_factory"] = lambda config, default: tls_context(cfg, config)
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
-        return options | {"http": protocol_class(options["http"], Limits.of(cfg))}
+        # Believing proxies is the matter of `forwarded`, not of Uvicorn's own middleware.
+        return options | {"http": protocol_class(options["http"], Limits.of(cfg)), "proxy_headers": False}
 
 
 def say_cut_off(record: logging.LogRecord) -> bool:
@@ -282,18 +348,9 @@ def say_cut_off(record: logging.LogRecord) -> bool:
     return True
 
 
-def trusted_proxies(cfg: Any) -> list[str] | str:
-    """Return whose forwarded headers Uvicorn believes.
-
-    A peer on a Unix socket has no address, and can only be believed by believing everyone, which is right when
-    nothing but Unix sockets is bound.
-    """
-    only_sockets = all(isinstance(address, str) for address in cfg.address)
-    return "*" if only_sockets else list(cfg.forwarded_allow_ips)
-
-
-def tls_options(cfg: Any) -> dict[str, Any]:
-    """Return the arguments of `uvicorn.Config` that turn TLS on."""
-    from gunicorn.sock import ssl_context
-
-    return {"ssl_context_factory": lambda config, default: ssl_context(cfg)}
+def tls_context(cfg: Any, config: uvicorn.Config) -> ssl.SSLContext:
+    """Return the context that the arbiter has loaded, with the protocols that Uvicorn's protocol class can speak."""
+    context: ssl.SSLContext = ssl_context(cfg)
+    if protocols := getattr(config.http_protocol_class, "alpn_protocols", None):
+        context.set_alpn_protocols(protocols)
+    return context
