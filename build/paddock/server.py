@@ -13,13 +13,14 @@ from typing import Any, NoReturn
 
 from gunicorn.app.base import Application
 
-from paddock import application, checks, discovery
+from paddock import application, checks, discovery, tls
 from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, export_secrets, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError
 from paddock.marks import giving_marks
 from paddock.parsers import Boolean, parse
 from paddock.preload import Snapshot, freeze, inspect_after_import, sentence
+from paddock.reload import Sources, leaving_it_to_the_arbiter
 from paddock.settings import BY_KEY, register
 from paddock.state import State, listeners_of
 from paddock.workers import class_path
@@ -37,6 +38,9 @@ USER_CONFS = ("gunicorn_conf.py", "gunicorn.conf.py")
 
 SINGLE_THREADED = ("sync", "asgi")
 """Worker classes that the default of THREADS is not for: Gunicorn would replace the first, and warn of the second."""
+
+DEVELOPMENT = {"workers": 1, "timeout": 0, "boot_timeout": 0}
+"""Defaults with RELOAD: a debugger stops a worker for as long as it likes, and there is one for it to stop."""
 
 CONF = "Gunicorn file"
 CMD_ARGS = "GUNICORN_CMD_ARGS"
@@ -96,7 +100,6 @@ class Server(Application):  # type: ignore[misc]
         resolution = resolve(self.environ, check_required=self.final)
         self.problems += resolution.problems
         self.warnings += resolution.warnings
-        self.notes += resolution.notes
         export_secrets(resolution)
         flags = self.parse(self.arguments, FLAG)
         cmd_args = self.parse(self.cmd_args(), CMD_ARGS)
@@ -111,6 +114,20 @@ class Server(Application):  # type: ignore[misc]
             self.apply(self.read_conf(conf, name), CONF, conf)
         self.apply(cmd_args, CMD_ARGS, CMD_ARGS)
         self.apply(flags, FLAG, FLAG)
+        if self.cfg.reload:
+            self.develop()
+        if resolution.sizing and self.origins["workers"] is resolution.values["workers"]:
+            self.notes.append(f"WORKERS=auto: {resolution.sizing}")
+
+    def develop(self) -> None:
+        """Give settings that were not given their defaults for development."""
+        watched = ", ".join(Sources.of(self.cfg).directories)
+        defaults = ", ".join(f"{BY_KEY[key].name}={value}" for key, value in DEVELOPMENT.items())
+        self.notes.append(f"RELOAD: watching {watched}; {defaults} unless they are set")
+        for key, value in DEVELOPMENT.items():
+            if self.origins[key].source == DEFAULT:
+                self.cfg.set(key, value)
+                self.origins[key] = Value(value, DEFAULT, "RELOAD")
 
     def cmd_args(self) -> list[str]:
         """Return the words of GUNICORN_CMD_ARGS."""
@@ -185,6 +202,7 @@ class Server(Application):  # type: ignore[misc]
         """Find the application, and check what only the whole configuration can tell."""
         self.cfg.set("worker_class", _worker_class(self.cfg.settings["worker_class"].get()))
         self.cfg.set("pre_fork", giving_marks(self.cfg.pre_fork))
+        self.cfg.set("post_fork", leaving_it_to_the_arbiter(self.cfg.post_fork))
         self.cfg.set("post_worker_init", announcing(self.cfg.post_worker_init))
         if self.cfg.settings["worker_class"].get() in SINGLE_THREADED and self.origins["threads"].source == DEFAULT:
             self.cfg.set("threads", 1)
@@ -192,6 +210,8 @@ class Server(Application):  # type: ignore[misc]
         for path in (self.cfg.pythonpath or "").split(","):
             if path:
                 _import_from(os.path.abspath(path))
+        if not any(map(tls.concerns, self.problems)):
+            self.problems += tls.load(self.cfg)
         self.problems += checks.problems(self.cfg, self.origins)
         if self.cfg.wsgi_app:
             _import_from(str(discovery.directory_of(self.cfg.wsgi_app, Path(self.cfg.chdir))))
@@ -199,6 +219,10 @@ class Server(Application):  # type: ignore[misc]
             self.find_application()
         self.warnings += checks.warnings(self.cfg, self.origins)
         self.notes += checks.notes(self.cfg)
+        if self.cfg.certfile and not self.problems:
+            warnings, notes = tls.lifetime(self.cfg)
+            self.warnings += warnings
+            self.notes += notes
 
     def find_application(self) -> None:
         """Set `wsgi_app` to what is found in the working directory."""
@@ -215,7 +239,7 @@ class Server(Application):  # type: ignore[misc]
         """Import the application and find out what it is: Gunicorn calls this once for each process that needs it.
 
         Raises:
-            StartError: in the arbiter (PRELOAD_APP), or where RELOAD is on.
+            StartError: in the arbiter (PRELOAD_APP).
             SystemExit: in a worker, after the reason was logged.
         """
         preloading = os.getpid() == self.arbiter_pid
@@ -223,7 +247,7 @@ class Server(Application):  # type: ignore[misc]
         try:
             served, _ = self.load_application()
         except (StartError, ConfigurationError) as error:
-            if preloading or (self.cfg.reload and isinstance(error, StartError)):
+            if preloading:
                 raise
             logging.getLogger("gunicorn.error").error(str(error))
             status = EXIT_CONFIG if isinstance(error, ConfigurationError) else Arbiter.APP_LOAD_ERROR
@@ -260,7 +284,7 @@ class Server(Application):  # type: ignore[misc]
 
     def late_warnings(self, kind: application.Kind) -> list[str]:
         """Return what only the imported application tells to have no effect."""
-        return [] if checks.known_kind(self.cfg) else checks.without_effect(self.origins, kind)
+        return [] if checks.known_kind(self.cfg) else checks.without_effect(self.cfg, self.origins, kind)
 
     def summary(self, kind: application.Kind) -> str:
         """Return, in a line, what would be served and how."""

@@ -1,225 +1,276 @@
-"""TLS: every way to give the certificate and the key, clients' certificates, and never an answer in plain text."""
+"""TLS: every way to give certificate and key, what clients may do, and what never listens."""
 
 import socket
 import ssl
+import struct
+import threading
+import time
+import warnings
+from contextlib import ExitStack, suppress
 
-import httpx
 import pytest
-import trustme
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
-PASSWORD = "correct horse battery staple"
-
-SERVERS = [
-    ("asgi.py", "auto"),
-    ("wsgi.py", "auto"),
-    ("asgi.py", "asgi"),
-    ("wsgi.py", "sync"),
-]
-
-
-@pytest.fixture(scope="session")
-def authority():
-    """Who signs the certificates of servers and clients."""
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def pem(authority, tmp_path_factory):
-    """The directory with every file that a server is given; a container sees it as /tls."""
-    directory = tmp_path_factory.mktemp("tls")
-    issued = authority.issue_cert("paddock.test")
-    certificate = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-    key = issued.private_key_pem.bytes()
-    encrypted = load_pem_private_key(key, None).private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSWORD.encode())
-    )
-    files = {
-        "server.crt": certificate,
-        "server.key": key,
-        "server.pem": key + certificate,
-        "encrypted.key": encrypted,
-        "encrypted.pem": encrypted + certificate,
-        "other.key": authority.issue_cert("other.test").private_key_pem.bytes(),
-        "password": f"{PASSWORD}\n".encode(),
-        "ca.crt": authority.cert_pem.bytes(),
-    }
-    for name, content in files.items():
-        (directory / name).write_bytes(content)
-        (directory / name).chmod(0o644)
-    directory.chmod(0o755)
-    return directory
-
-
-@pytest.fixture
-def serve(start, pem):
-    """Start a server with TLS: `serve("asgi.py", CERTFILE="server.pem")`; values that are files are found in /tls."""
-
-    def run(app, allow=(), **environment):
-        volumes = {str(pem): {"bind": "/tls", "mode": "ro"}}
-        return start(app, volumes=volumes, environment={"WORKERS": "1", **located(pem, environment)}, allow=allow)
-
-    return run
-
-
-def located(pem, environment):
-    return {name: f"/tls/{value}" if (pem / value).is_file() else value for name, value in environment.items()}
-
-
-def client(authority, certificate=None):
-    """What a client needs, who trusts the authority and may have a certificate; addresses have no names here."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    context.check_hostname = False
-    if certificate:
-        certificate.configure_cert(context)
-    return context
-
-
-def ask(container, context):
-    with httpx.Client(verify=context, trust_env=False, timeout=20) as http:
-        return http.get(f"https://{container.address}:8000/")
-
-
-def plain_text(container):
-    """What the port says to somebody who speaks plain HTTP."""
-    with socket.create_connection((container.address, 8000), timeout=10) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        received = b""
-        try:
-            while data := connection.recv(4096):
-                received += data
-        except ConnectionResetError:
-            pass
-        return received
-
+from certificates import PASSWORD
+from conftest import wait_until
+from wire import answer, received, request
 
 SEPARATE = {"CERTFILE": "server.crt", "KEYFILE": "server.key"}
-COMBINED = {"CERTFILE": "server.pem"}
-ENCRYPTED = {"CERTFILE": "server.crt", "KEYFILE": "encrypted.key", "KEYFILE_PASSWORD": PASSWORD}
-PASSWORD_FILE = {"CERTFILE": "server.crt", "KEYFILE": "encrypted.key", "KEYFILE_PASSWORD_FILE": "password"}
-COMBINED_ENCRYPTED = {"CERTFILE": "encrypted.pem", "KEYFILE_PASSWORD_FILE": "password"}
+CHAIN = {"CERTFILE": "chain.crt", "KEYFILE": "chain.key"}
+COMBINED = {"CERTFILE": "rsa.pem"}
+ENCRYPTED = {"CERTFILE": "encrypted.crt", "KEYFILE": "encrypted.key", "KEYFILE_PASSWORD": PASSWORD}
+PASSWORD_FILE = {"CERTFILE": "encrypted.pem", "KEYFILE_PASSWORD_FILE": "password"}
 
 
 @pytest.mark.parametrize(
     ("app", "worker_class", "files"),
     [
-        *((app, worker_class, SEPARATE) for app, worker_class in SERVERS),
-        *((app, worker_class, PASSWORD_FILE) for app, worker_class in SERVERS),
-        *((app, "auto", files) for app in ("asgi.py", "wsgi.py") for files in (COMBINED, ENCRYPTED)),
-        ("asgi.py", "auto", COMBINED_ENCRYPTED),
+        ("asgi.py", "auto", CHAIN),
+        ("asgi.py", "auto", PASSWORD_FILE),
+        ("wsgi.py", "auto", COMBINED),
+        ("wsgi.py", "auto", ENCRYPTED),
+        ("asgi.py", "asgi", SEPARATE),
+        ("wsgi.py", "sync", CHAIN),
     ],
-    ids=lambda value: "+".join(value) if isinstance(value, dict) else value,
+    ids=lambda value: "+".join(value.values()).replace(PASSWORD, "password") if isinstance(value, dict) else value,
 )
-def test_serves(serve, authority, app, worker_class, files):
-    container = serve(app, WORKER_CLASS=worker_class, **files).wait_ready()
+def test_serves(start, pem, app, worker_class, files):
+    settings = pem.settings(WORKER_CLASS=worker_class, LOG_LEVEL="debug", **files)
+    container = start(app, volumes=pem.volumes, environment=settings).wait_ready()
 
-    answer = ask(container, client(authority))
-    assert answer.json()["scheme"] == "https"
+    assert pem.get(container).json()["scheme"] == "https"
     assert container.run("paddock", "health") == "healthy: 127.0.0.1:8000 answered GET / with 200\n"
     assert container.stop() == 0
     assert PASSWORD not in container.logs()
 
 
-def test_docker_calls_it_healthy(serve):
-    container = serve("asgi.py", **SEPARATE).wait_healthy()
+# A server for several tests, which hurt it as clients can
 
-    assert "https://0.0.0.0:8000" in container.logs()
-
-
-@pytest.mark.parametrize(("app", "worker_class"), SERVERS)
-def test_plain_text_is_never_answered(serve, authority, app, worker_class):
-    # Each server says in its own words that this was no TLS.
-    container = serve(app, allow=("SSL", "ssl", "Traceback"), WORKER_CLASS=worker_class, **SEPARATE).wait_ready()
-
-    assert not plain_text(container).startswith(b"HTTP/")
-    # And goes on for those who do speak it.
-    assert ask(container, client(authority)).status_code == 200
+CIPHER = "ECDHE-RSA-AES256-GCM-SHA384"
 
 
-LOCKED = "KEYFILE_PASSWORD: the key is encrypted, and KEYFILE_PASSWORD"
-
-
-@pytest.mark.parametrize(("app", "worker_class"), SERVERS)
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        (SEPARATE | {"KEYFILE": "other.key"}, "KEYFILE='/tls/other.key': is not the key of the certificate"),
-        (
-            SEPARATE | {"KEYFILE": "encrypted.key"},
-            "KEYFILE_PASSWORD: the key is encrypted, and KEYFILE_PASSWORD is not set",
-        ),
-        (
-            ENCRYPTED | {"KEYFILE_PASSWORD": "wrong"},
-            "KEYFILE_PASSWORD: the key is encrypted, and KEYFILE_PASSWORD is not its",
-        ),
-    ],
-    ids=["other", "no-password", "wrong-password"],
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(app, marks=pytest.mark.xdist_group(f"tls-{app}")) for app in ("echo_asgi.py", "echo_wsgi.py")],
 )
-def test_what_cannot_be_loaded_ends_the_start(finish, pem, app, worker_class, files, message):
+def server(start_for_all, pem, request):
+    settings = {"REQUEST_HEAD_TIMEOUT": "3", "READY_PATH": "/ready", "CIPHERS": CIPHER, "WORKERS": "2", **COMBINED}
+    container = start_for_all(request.param, volumes=pem.volumes, environment=pem.settings(**settings)).wait_healthy()
+    wait_until(lambda: len(container.children()) == 2, "two workers")
+    return container
+
+
+@pytest.fixture
+def connect(server, pem):
+    """Connect, with the context of a client that trusts the server unless another is given."""
+    with ExitStack() as opened:
+
+        def open_connection(context=None, session=None):
+            raw = opened.enter_context(socket.create_connection((server.address, 8000), timeout=30))
+            context = context or pem.context()
+            return opened.enter_context(context.wrap_socket(raw, server_hostname="server.test", session=session))
+
+        yield open_connection
+
+
+def test_docker_calls_it_healthy_and_the_log_says_until_when(server):
+    assert "https://0.0.0.0:8000" in server.logs()
+    assert "The certificate in /tls/rsa.pem is valid until Jan  1 00:00:00 3000 GMT" in server.logs()
+
+
+def test_ready(server, pem):
+    assert pem.get(server, "/ready").text == "ready"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_versions(connect, pem, version):
+    context = pem.context()
+    context.minimum_version = context.maximum_version = version
+    client = connect(context)
+
+    assert client.version().replace(".", "_") == version.name
+    if version is ssl.TLSVersion.TLSv1_2:
+        assert client.cipher()[0] == CIPHER
+
+
+def test_a_version_that_is_too_old(connect, pem):
+    context = pem.context()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    liberal = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    liberal.load_cert_chain(pem.directory / "rsa.pem")
+    liberal.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        # Python's own, of the version.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        liberal.minimum_version = ssl.TLSVersion.TLSv1_1
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(to_client, to_server)
+    other = liberal.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client, other, client, other, client):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    assert client.version() == other.version() == "TLSv1.1"
+
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        connect(context)
+
+
+def test_a_cipher_that_is_not_in_the_list(connect, pem):
+    context = pem.context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        connect(context)
+
+
+def test_whichever_worker_resumes_a_session(connect, pem):
+    context = pem.context()
+    first = connect(context)
+    first.sendall(request("/echo"))
+    answer(first)
+    pids = set()
+    for _ in range(20):
+        client = connect(context, session=first.session)
+        client.sendall(request("/echo"))
+        pids |= {line for line in answer(client)[0].lower().splitlines() if line.startswith("x-pid")}
+        assert client.session_reused
+    assert len(pids) == 2
+
+
+def test_plain_text_is_not_answered(server, pem):
+    with socket.create_connection((server.address, 8000), timeout=30) as client:
+        client.sendall(request("/"))
+        assert not received(client).startswith(b"HTTP/")
+    # And others are.
+    assert pem.get(server, "/echo").status_code == 200
+
+
+def test_handshakes_that_do_not_end_hold_up_nobody(server, pem):
+    began = time.monotonic()
+    with ExitStack() as opened:
+        half = []
+        for _ in range(50):
+            client = opened.enter_context(socket.create_connection((server.address, 8000), timeout=30))
+            # The head of a record that would hold the client's hello.
+            client.sendall(b"\x16\x03\x01\x02\x00")
+            half.append(client)
+        for _ in range(10):
+            assert pem.get(server, "/echo").status_code == 200
+        served = time.monotonic()
+        ended = [received(client) for client in half]
+        left = time.monotonic()
+    assert not any(ended)
+    # REQUEST_HEAD_TIMEOUT, which is 3.
+    assert served - began < 3 <= left - began < 15
+
+
+def test_clients_that_vanish_take_nobody_with_them(server, connect, pem):
+    """OpenSSL keeps a list of a thread's errors, and Python takes what one connection left there for another's."""
+    for number in range(1, 7):
+        client = connect()
+        client.sendall(request("/slow?seconds=0.2&size=100"))
+        wait_until(lambda number=number: server.logs().count("slow begins") == number, "the request")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    wait_until(lambda: server.logs().count("slow is done") == 6, "the end of what nobody waits for")
+    for _ in range(8):
+        client = connect()
+        for piece in (b"POST /post HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n", b"01234", b"56789"):
+            client.sendall(piece)
+            # So that the thread waits for more.
+            assert pem.get(server, "/echo").status_code == 200
+        assert answer(client)[1] == b"0123456789"
+
+
+def test_while_the_server_starts(start, pem):
+    environment = pem.settings(READY_PATH="/ready", IMPORT_SECONDS="4", **SEPARATE)
+    container = start("echo_wsgi.py", volumes=pem.volumes, environment=environment)
+    container.wait_for_log("Booting worker")
+
+    answers = [pem.get(container, "/ready"), pem.get(container, "/")]
+    assert [(answer.status_code, answer.text) for answer in answers] == [(503, "starting")] * 2
+    container.wait_ready()
+    assert pem.get(container, "/ready").text == "ready"
+
+
+# What cannot be loaded never listens
+
+on_the_same_network = pytest.mark.xdist_group("tls-network")
+
+
+@pytest.fixture(scope="module")
+def network(start_for_all):
+    """A container that does nothing; others share its address, which is known before they start."""
+    return start_for_all(command=["sleep", "infinity"])
+
+
+@pytest.fixture
+def watch(network):
+    """Try to connect until the test ends, and return the list of what came of it."""
+    seen, ended, address = [], threading.Event(), network.address
+
+    def knock():
+        while not ended.is_set():
+            try:
+                with socket.create_connection((address, 8000), timeout=10):
+                    seen.append("listens")
+            except ConnectionRefusedError:
+                seen.append("refused")
+            ended.wait(0.005)
+
+    thread = threading.Thread(target=knock)
+    thread.start()
+    yield seen
+    ended.set()
+    thread.join()
+
+
+@on_the_same_network
+@pytest.mark.parametrize(
+    ("app", "worker_class", "preload"),
+    [
+        ("asgi.py", "auto", "true"),
+        ("wsgi.py", "auto", "false"),
+        ("asgi.py", "asgi", "false"),
+        ("wsgi.py", "sync", "true"),
+    ],
+)
+def test_what_cannot_be_loaded_never_listens(finish, pem, network, watch, app, worker_class, preload):
     """Gunicorn's own ASGI worker would answer in plain text, others would fail for each connection or fork for ever."""
-    volumes = {str(pem): {"bind": "/tls", "mode": "ro"}}
-    environment = located(pem, {"WORKER_CLASS": worker_class, **files})
-    outcome = finish(app, volumes=volumes, environment=environment)
+    environment = pem.settings(
+        CERTFILE="server.crt", KEYFILE="other.key", WORKER_CLASS=worker_class, PRELOAD_APP=preload
+    )
+    before = len(watch)
+    outcome = finish(app, volumes=pem.volumes, environment=environment, network_mode=f"container:{network.raw.id}")
 
     assert outcome.status == 78
     (line,) = outcome.err.splitlines()
-    assert line.startswith(f"paddock: error: {message}")
+    assert line.startswith("paddock: error: KEYFILE='/tls/other.key': is not the key of the certificate")
+    assert set(watch) == {"refused"}
+    assert len(watch) > before + 10
 
 
-# Mutual TLS
+@on_the_same_network
+def test_the_port_that_is_watched_is_the_right_one(start, pem, network, watch):
+    environment = pem.settings(**SEPARATE)
+    options = {"volumes": pem.volumes, "environment": environment, "network_mode": f"container:{network.raw.id}"}
+    start("asgi.py", **options).wait_ready()
 
-MUTUAL = {**SEPARATE, "CA_CERTS": "ca.crt"}
-
-
-@pytest.fixture(scope="session")
-def known(authority):
-    """A client's certificate of the authority that the server trusts."""
-    return authority.issue_cert("client@paddock.test")
+    wait_until(lambda: "listens" in watch, "a connection")
 
 
-@pytest.fixture(scope="session")
-def unknown():
-    """A client's certificate of another authority."""
-    return trustme.CA().issue_cert("client@paddock.test")
+def test_files_that_only_root_can_read(finish, certificates):
+    certificates.issue("server")
+    closed = certificates.directory / "live"
+    closed.mkdir(mode=0o700)
+    (certificates.directory / "server.crt").rename(closed / "server.crt")
+    (certificates.directory / "server.key").chmod(0o600)
+    environment = {"CERTFILE": "/tls/live/server.crt", "KEYFILE": "/tls/server.key"}
+    outcome = finish("asgi.py", volumes=certificates.volumes, environment=environment)
 
-
-@pytest.mark.parametrize(("app", "worker_class"), SERVERS)
-def test_clients_need_a_certificate(serve, authority, known, unknown, app, worker_class):
-    # Refused handshakes are said in the log.
-    allow = ("SSL", "ssl", "Traceback", "certificate", "CERTIFICATE")
-    container = serve(app, allow=allow, WORKER_CLASS=worker_class, CERT_REQS="2", **MUTUAL).wait_ready()
-
-    assert ask(container, client(authority, known)).status_code == 200
-    for certificate in (None, unknown):
-        with pytest.raises((httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError)):
-            ask(container, client(authority, certificate))
-    assert not plain_text(container).startswith(b"HTTP/")
-    assert ask(container, client(authority, known)).status_code == 200
-    assert "requires a client certificate" in container.run("paddock", "health")
-    assert container.stop() == 0
-
-
-@pytest.mark.parametrize("app", ["asgi.py", "wsgi.py"])
-def test_health_of_a_server_that_needs_certificates_says_nothing(serve, app):
-    """The check has no certificate: what it does must not look like an attack in the log, every few seconds."""
-    container = serve(app, CERT_REQS="2", **MUTUAL).wait_healthy()
-
-    for _ in range(3):
-        container.run("paddock", "health")
-    container.assert_silent()
-
-
-@pytest.mark.parametrize("app", ["asgi.py", "wsgi.py"])
-def test_clients_may_have_a_certificate(serve, authority, known, unknown, app):
-    container = serve(app, allow=("SSL", "ssl", "Traceback"), CERT_REQS="1", **MUTUAL).wait_ready()
-
-    assert ask(container, client(authority, known)).status_code == 200
-    assert ask(container, client(authority)).status_code == 200
-    with pytest.raises((httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError)):
-        ask(container, client(authority, unknown))
+    assert outcome.status == 78
+    expected = "expected the path of a file that can be read"
+    assert outcome.err.splitlines() == [
+        f"paddock: error: CERTFILE='/tls/live/server.crt': is in a directory that is closed to user 10001; {expected}",
+        f"paddock: error: KEYFILE='/tls/server.key': cannot be read by user 10001; {expected}",
+    ]

@@ -279,9 +279,19 @@ def test_a_head_that_trickles(server: Server) -> None:
 def test_a_connection_that_says_nothing(server: Server) -> None:
     started = time.monotonic()
     with socket.create_connection(("127.0.0.1", server.port), timeout=15) as client:
-        if not server.tls:
-            assert rest(client) == b""
-            assert 1.1 < time.monotonic() - started < 5
+        assert rest(client) == b""
+        assert 1.1 < time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("piece", [b"\x16", b"\x16\x03\x01\x02\x00\x01"])
+def test_a_tls_handshake_that_does_not_end(server: Server, piece: bytes) -> None:
+    if not server.tls:
+        return
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=15) as client:
+        client.sendall(piece)
+        assert rest(client) == b""
+        assert 1.1 < time.monotonic() - started < 5
 
 
 def test_slow_clients_take_nothing_from_others(server: Server) -> None:
@@ -445,6 +455,8 @@ def test_a_websocket_behind_a_request(server: Server) -> None:
 def test_tls_of_uvicorn(tmp_path: Path) -> None:
     server = Server(tmp_path, ASGI, **CERTIFICATE)
     try:
+        test_a_tls_handshake_that_does_not_end(server, b"\x16")
+        test_a_connection_that_says_nothing(server)
         assert server.get().startswith(b"HTTP/1.1 200 ")
         check_refusal(server.ask(head(line=line_of(4095))), 414)
         check_refusal(server.ask(head()[:-1]), 408)

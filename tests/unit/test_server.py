@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gunicorn import config
+from gunicorn import config, sock
 
 import paddock.workers.auto  # noqa: F401 (once for all tests: the fixture forgets what a test imports)
 from paddock.environment import DEFAULT, ENVIRONMENT, Value
@@ -107,6 +107,7 @@ def test_what_no_layer_gives_is_the_images(monkeypatch: pytest.MonkeyPatch) -> N
     assert cfg.bind == ["0.0.0.0:8000"]
     assert cfg.worker_class_str == "paddock.workers.auto.AutoWorker"
     assert cfg.control_socket_disable is True
+    assert (cfg.secure_scheme_headers, cfg.forwarder_headers) == ({"X-FORWARDED-PROTO": "https"}, [])
     assert cfg.accesslog == cfg.errorlog == "-"
 
 
@@ -281,6 +282,23 @@ def test_warnings_that_are_known_before_the_import(environ: dict[str, str], warn
     assert len(serve(**environ).warnings) == warnings
 
 
+@pytest.mark.parametrize(
+    ("environ", "warnings"),
+    [
+        ({"APP_TYPE": "asgi"}, 2),
+        ({"WORKER_CLASS": "uvicorn"}, 2),
+        ({"WORKER_CLASS": "asgi"}, 0),
+        ({"APP_TYPE": "wsgi"}, 0),
+    ],
+)
+def test_hooks_for_requests_have_no_effect_with_uvicorn(
+    write: Callable[..., None], environ: dict[str, str], warnings: int
+) -> None:
+    write("def pre_request(worker, req): pass\ndef post_request(worker, req): pass\ndef on_exit(server): pass\n")
+
+    assert len(serve(**environ).warnings) == warnings
+
+
 def test_warnings_that_are_known_after_the_import() -> None:
     server = serve(THREADS="8")
     _, kind = server.load_application()
@@ -354,6 +372,29 @@ def test_a_reload_of_a_broken_file_leaves_everything_as_it_was(write: Write) -> 
     assert server.cfg.timeout == 1
 
 
+@pytest.mark.parametrize(("arguments", "environ"), [([], {"RELOAD": "true"}), (["--reload"], {})])
+def test_development_has_defaults_of_its_own(app: Path, arguments: list[str], environ: dict[str, str]) -> None:
+    server = serve(*arguments, **environ)
+
+    assert (server.cfg.workers, server.cfg.timeout, server.cfg.boot_timeout) == (1, 0, 0)
+    assert server.origins["timeout"] == Value(0, DEFAULT, "RELOAD")
+    assert server.notes == [f"RELOAD: watching {app}; WORKERS=1, TIMEOUT=0, BOOT_TIMEOUT=0 unless they are set"]
+
+
+def test_what_is_given_counts_in_development_too() -> None:
+    server = serve("--timeout", "7", RELOAD="true", WORKERS="3", RELOAD_DIRS="/usr,/etc", BOOT_TIMEOUT="9")
+
+    assert (server.cfg.workers, server.cfg.timeout, server.cfg.boot_timeout) == (3, 7, 9)
+    assert server.notes[0].startswith("RELOAD: watching /usr, /etc; ")
+
+
+def test_the_number_of_workers_is_explained_only_where_it_was_left_to_the_image(write: Write) -> None:
+    assert "WORKERS=auto" in str(serve().notes)
+    assert "WORKERS=auto" in str(serve(RELOAD="true", WORKERS="auto").notes)
+    write("workers = 3\n")
+    assert "WORKERS=auto" not in str(serve().notes)
+
+
 @pytest.mark.parametrize("setting", ["READY_PATH", "DRAIN_DELAY", "MAX_WORKER_MEMORY", "REQUEST_HEAD_TIMEOUT"])
 def test_what_another_worker_class_would_ignore_is_refused(setting: str) -> None:
     value = {"READY_PATH": "/ready", "MAX_WORKER_MEMORY": "512MiB"}.get(setting, "3")
@@ -364,3 +405,47 @@ def test_what_another_worker_class_would_ignore_is_refused(setting: str) -> None
 
 def test_another_worker_class_is_noted() -> None:
     assert "WORKER_CLASS=asgi is not the image's" in serve(WORKER_CLASS="asgi", WORKERS="1").notes[-1]
+
+
+# TLS and HTTP/2
+
+TLS = Path(__file__).parent / "tls"
+
+
+def test_of_a_certificate_that_is_missing_nothing_more_is_said() -> None:
+    found = only(refusal(CERTFILE="/nope", KEYFILE=str(TLS / "localhost.key"), CERT_REQS="2"))
+    assert found.startswith("CERTFILE='/nope': does not exist")
+
+
+def test_what_is_wrong_with_tls_is_said_with_the_rest() -> None:
+    found = refusal(WORKERS="four", CERTFILE=str(TLS / "localhost.crt"))
+    assert sorted(problem.partition("=")[0] for problem in found) == ["CERTFILE", "WORKERS"]
+
+
+def test_a_reload_has_the_certificate_of_that_moment(tmp_path: Path) -> None:
+    for kind in ("crt", "key"):
+        (tmp_path / kind).write_bytes((TLS / f"localhost.{kind}").read_bytes())
+    server = serve(CERTFILE=str(tmp_path / "crt"), KEYFILE=str(tmp_path / "key"))
+    before = sock.ssl_context(server.cfg)
+    assert any("is valid until" in note for note in server.notes)
+
+    (tmp_path / "key").write_text("")
+    with pytest.raises(ConfigurationError):
+        server.reload()
+    assert sock.ssl_context(server.cfg) is before
+
+    (tmp_path / "key").write_bytes((TLS / "localhost.key").read_bytes())
+    server.reload()
+    assert sock.ssl_context(server.cfg) is not before
+
+
+def test_http2_of_gunicorns_without_tls() -> None:
+    warning = "GUNICORN_HTTP_PROTOCOLS has no effect without CERTFILE: clients ask for HTTP/2 in the TLS handshake"
+    environ = {"GUNICORN_HTTP_PROTOCOLS": "h2,h1", "APP_TYPE": "wsgi"}
+    assert serve(**environ).warnings == [warning]
+    assert not serve(**environ, GUNICORN_HTTP2_CLEARTEXT="prior-knowledge").warnings
+
+
+def test_http2_of_uvicorns_with_another_class() -> None:
+    found = refusal(UVICORN_HTTP="zttp", UVICORN_HTTP2="true", WORKER_CLASS="asgi")
+    assert "UVICORN_HTTP2='true': the worker class asgi is not Uvicorn's: use GUNICORN_HTTP_PROTOCOLS=h2,h1" in found

@@ -74,10 +74,15 @@ class Limited(Base):
     refused = False
     upgraded = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The loop asks for a protocol when it accepts.
+        self.accepted = self.loop.time()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock: a connection that says nothing is not kept."""
+        """Start the clock: a connection that says nothing is not kept, and a TLS handshake is part of its time."""
         super().connection_made(transport)
-        self.watch(HEAD)
+        self.watch(HEAD, self.accepted)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
@@ -129,10 +134,10 @@ class Limited(Base):
 
     # The clock
 
-    def watch(self, stage: str) -> None:
-        """Count the time of `stage` from now."""
+    def watch(self, stage: str, since: float | None = None) -> None:
+        """Count the time of `stage`, from now unless it began before."""
         self.watched = stage
-        self.since = self.loop.time()
+        self.since = self.loop.time() if since is None else since
         if allowed := self.allowed(stage):
             self.clock.set(self, self.since + allowed)
 

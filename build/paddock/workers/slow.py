@@ -2,8 +2,8 @@
 
 Gunicorn gives a connection to a thread before the request is there: four clients that each send half a request stop a
 worker of four threads for good, and even silent ones take a thread for five seconds each. Here the poller reads until
-the head is complete, and the thread finds it in its parser's buffer. What only a thread can wait for, a TLS handshake
-and the request's body, has a time limit.
+the head is complete, and the thread finds it in its parser's buffer. A thread does what a TLS handshake computes, and
+the poller waits for the client in between. What only a thread can wait for, the request's body, has a time limit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ import re
 import socket
 import ssl
 import time
+from bisect import insort
+from contextlib import suppress
 from functools import partial
+from operator import attrgetter
+from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any
 
 from gunicorn import http, sock
@@ -25,9 +29,6 @@ from paddock.workers.limits import Limits, answer
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-SHAKEN = object()
-"""What a thread returns for a connection that has its TLS handshake behind it, and nothing else."""
 
 LINGER = 2.0
 LINGER_BYTES = 1024 * 1024
@@ -148,10 +149,14 @@ class Connection(gthread.TConn):  # type: ignore[misc]
         super().__init__(worker.cfg, client_sock, client, server)
         self.worker = worker
         self.head = Head(worker.limits)
+        self.events = EVENT_READ
+        self.last_stream = 0
         self.drained = 0
         self.timeout = worker.head_deadline()
         # The poller has seen to it, so no thread need wait.
         self.data_ready = True
+        self.proxied: dict[str, Any] | None = None
+        """What the PROXY protocol said of the client."""
 
     @property
     def name(self) -> str:
@@ -165,12 +170,19 @@ class Connection(gthread.TConn):  # type: ignore[misc]
             self.cfg.is_ssl or negotiation.prior_knowledge_allowed(self.cfg, self.client)
         )
 
+    @property
+    def shaking(self) -> bool:
+        """Whether a TLS handshake has begun and is not done."""
+        return isinstance(self.sock, ssl.SSLSocket) and not self.initialized
+
     def receive(self) -> bool:
         """Take what has come, without waiting. Returns whether it is a thread's turn.
 
         Raises:
             Gone: when nothing more will come.
         """
+        if self.shaking or self.is_http2:
+            return True
         if (
             self.initialized
             and self.parser.unreader.buf.tell()
@@ -195,43 +207,64 @@ class Connection(gthread.TConn):  # type: ignore[misc]
             raise Gone from error
         raise Gone
 
-    def init(self) -> None:
-        """Make the parser, after the TLS handshake if there is to be one, and give it what has been read.
+    def shake_hands(self) -> bool:
+        """Do what can be done of the TLS handshake without waiting. Returns whether that was all.
 
         Raises:
-            TooSlow: when the handshake takes too long.
+            OSError: when it fails.
         """
+        if not self.shaking:
+            self.sock = sock.ssl_context(self.cfg).wrap_socket(
+                self.sock,
+                server_side=True,
+                suppress_ragged_eofs=self.cfg.suppress_ragged_eofs,
+                do_handshake_on_connect=False,
+            )
+        try:
+            self.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self.events = EVENT_READ
+        except ssl.SSLWantWriteError:
+            self.events = EVENT_WRITE
+        else:
+            self.events = EVENT_READ
+            return True
+        return False
+
+    def init(self) -> None:
+        """Make the parser, and give it what has been read."""
         if not self.initialized:
             if self.cfg.is_ssl:
-                self.shake_hands()
+                self.choose_parser()
             else:
                 super().init()
-            if not self.is_http2:
+            if self.is_http2:
+                self.parser.stream_timeout = self.worker.limits.body_timeout or None
+            else:
                 buffered = self.parser.unreader.take_buffered()
                 self.parser.unreader = Unreader(self)
                 self.parser.unreader.unread(buffered)
         if self.head.data:
             self.parser.unreader.unread(self.head.take())
 
-    def shake_hands(self) -> None:
-        """Do the TLS handshake, within the time of the head; otherwise what Gunicorn does."""
+    def choose_parser(self) -> None:
+        """Make the parser that the TLS handshake has settled on."""
         self.initialized = True
-        left = self.timeout - time.monotonic()
-        self.sock.settimeout(max(0.001, left) if left != float("inf") else None)
-        try:
-            self.sock = sock.ssl_wrap_socket(self.sock, self.cfg)
-            if not self.cfg.do_handshake_on_connect:
-                self.sock.do_handshake()
-        except TimeoutError:
-            raise TooSlow("the TLS handshake took longer than REQUEST_HEAD_TIMEOUT") from None
-        self.sock.settimeout(None)
-        self.is_http2 = sock.is_http2_negotiated(self.sock)
-        self.parser = http.get_parser(self.cfg, self.sock, self.client, http2_connection=self.is_http2)
-        if self.is_http2:
+        self.sock.setblocking(True)
+        is_http2 = sock.is_http2_negotiated(self.sock)
+        self.parser = http.get_parser(self.cfg, self.sock, self.client, http2_connection=is_http2)
+        self.is_http2 = is_http2
+        if is_http2:
             self.parser.initiate_connection()
 
     def close(self, graceful: bool = False) -> None:
         """Close; gracefully without Gunicorn's wait of up to two seconds, in which the poller would serve nobody."""
+        if self.is_http2 and self.parser and not self.parser.is_closed:
+            # The client may send elsewhere what came after the last request that was served, if it gets to know that.
+            with suppress(OSError):
+                self.sock.setblocking(False)
+            self.parser.close(last_stream_id=self.last_stream)
+            graceful = True
         if graceful:
             self.worker.linger(self)
         else:
@@ -262,9 +295,15 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
                 raise
             return
         self.nr_conns += 1
-        self.enqueue_req(Connection(self, client_sock, client, listener.getsockname()))
+        self.begin(Connection(self, client_sock, client, listener.getsockname()))
 
     def enqueue_req(self, conn: Connection) -> None:
+        """Wait for the next request of a connection, which has the time of a head from now on."""
+        if not conn.is_http2:
+            conn.timeout = self.head_deadline()
+        self.begin(conn)
+
+    def begin(self, conn: Connection) -> None:
         """Give a connection to a thread, now or as soon as its request's head is there."""
         try:
             ready = conn.receive()
@@ -273,10 +312,14 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
             return
         if ready:
             super().enqueue_req(conn)
-            return
-        conn.timeout = self.head_deadline()
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, gthread.selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+        else:
+            self.wait(conn)
+
+    def wait(self, conn: Connection) -> None:
+        """Leave a connection to the poller until more comes, or its time is over."""
+        conn.sock.setblocking(False)
+        insort(self.pending_conns, conn, key=attrgetter("timeout"))
+        self.poller.register(conn.sock, conn.events, partial(self.on_pending_socket_readable, conn))
         if self.nr_conns >= self.worker_connections and self.alive:
             self.make_room()
 
@@ -347,8 +390,12 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         """Say that no more is to come, and close when the client has said the same or has had its time."""
         try:
             conn.sock.setblocking(False)
+            if isinstance(conn.sock, ssl.SSLSocket):
+                with suppress(OSError, ValueError):
+                    # Says so in TLS's own words, and raises because it does not wait for the client's.
+                    conn.sock.unwrap()
             conn.sock.shutdown(socket.SHUT_WR)
-            self.poller.register(conn.sock, gthread.selectors.EVENT_READ, partial(self.on_lingering_readable, conn))
+            self.poller.register(conn.sock, EVENT_READ, partial(self.on_lingering_readable, conn))
         except (OSError, ValueError):
             conn.close()
             return
@@ -373,25 +420,30 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         conn.close()
 
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
-        """Take a connection back from its thread."""
-        if not fs.cancelled() and not fs.exception() and fs.result() is SHAKEN:
-            self.enqueue_req(conn)
+        """Take a connection back from its thread, which may say what is to be done with it."""
+        following = None if fs.cancelled() or fs.exception() else fs.result()
+        if callable(following):
+            following(conn)
         else:
             super().finish_request(conn, fs)
 
     # The thread's side
 
     def handle(self, conn: Connection) -> Any:
-        """Serve a request; for a new TLS connection, do the handshake only."""
+        """Serve a request; for a new TLS connection, go on with the handshake only.
+
+        Returns what Gunicorn's returns, or the method of the poller's side that is to be called next.
+        """
         if conn.cfg.is_ssl and not conn.initialized:
             try:
+                if not conn.shake_hands():
+                    return self.wait
                 conn.init()
             except OSError as error:
                 self.log.debug("Closed %s: %s", conn.name, error)
                 return False
-            if not conn.is_http2:
-                return SHAKEN
-        elif conn.initialized and isinstance(conn.parser.unreader, Unreader):
+            return self.wait if conn.is_http2 else self.begin
+        if conn.initialized and not conn.is_http2 and isinstance(conn.parser.unreader, Unreader):
             conn.parser.unreader.deadline = self.head_deadline()
         return super().handle(conn)
 
