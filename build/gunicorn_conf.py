@@ -28,6 +28,7 @@ limit_request_field_size = settings.limit_request_field_size
 forwarded_allow_ips = settings.forwarded_allow_ips
 root_path = settings.root_path
 proxy_protocol = settings.proxy_protocol
+proxy_allow_ips = settings.proxy_allow_ips
 
 certfile = settings.certfile
 keyfile = settings.keyfile

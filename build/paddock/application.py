@@ -517,7 +517,10 @@ def _complaint(obj: object, verdict: Kind | _Doubt) -> str:
         case _Doubt.UNCERTAIN:
             return f"{called} may be ASGI, WSGI or a factory: set APP_TYPE to asgi or wsgi, or call it in APP_MODULE"
         case _Doubt.OTHER:
-            return f"{name} is neither ASGI nor WSGI: it takes other arguments than a server has"
+            return (
+                f"{name} is neither ASGI nor WSGI: it takes other arguments than a server has; "
+                "what brings a server of its own runs as the container's command, such as python main.py"
+            )
     if isinstance(obj, ModuleType):
         return f"{name} is not an application; did you mean {obj.__name__}:app?"
     return f"{name} is not an application: it cannot be called"

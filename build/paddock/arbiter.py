@@ -18,10 +18,11 @@ from typing import Any
 from gunicorn import arbiter, sock
 from gunicorn.errors import HaltServer
 
+from paddock import ready
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.marks import dismiss, is_ready, wants_replacement
 from paddock.oom import OomCounter, Sizes, explain, resident
-from paddock.ready import StartingResponder
+from paddock.reload import Sources, Watcher
 from paddock.sizing import read_limits
 from paddock.state import DRAINING, READY, STARTING
 from paddock.workers.boot import STOP_SIGNALS
@@ -29,9 +30,18 @@ from paddock.workers.boot import STOP_SIGNALS
 POLL = 0.02
 """Seconds between looks at workers while one boots or leaves: they have no other way to wake the arbiter."""
 
+POLL_FOR_CHANGES = 0.1
+"""Seconds between looks at what has changed, with RELOAD."""
+
+AT_ONCE = 3.0
+"""Seconds for workers that are told to end at once: one that does not hang needs little more than one."""
+
 BOOT_DEATHS = 5
 BOOT_DEATHS_WITHIN = 10.0
 """So many workers that die before they served, within so many seconds, end the server: it would fork for ever."""
+
+KILLED = float("inf")
+"""In place of the time until which a worker may leave: the log says already that it was killed."""
 
 EXPLAINED = (arbiter.Arbiter.WORKER_BOOT_ERROR, arbiter.Arbiter.APP_LOAD_ERROR, EXIT_CONFIG)
 """Exit statuses of a worker that has said itself why it ends."""
@@ -49,7 +59,9 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.boot_deaths: deque[float] = deque(maxlen=BOOT_DEATHS)
         self.before_reload: Any = None
         self.reload_age = 0
-        self.responder: StartingResponder | None = None
+        self.responder: ready.StartingResponder | None = None
+        self.watcher: Watcher | None = None
+        self.restarting = self.broken = False
         self.oom = OomCounter()
         self.sizes = Sizes()
         self.oom_kills = self.oom.read()
@@ -58,18 +70,28 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     # --- Start and stop ---
 
+    def setup(self, app: Any) -> None:
+        """Take over the configuration, without the password of a key that is loaded: Gunicorn logs all of it."""
+        app.cfg.set("keyfile_password", None)
+        super().setup(app)
+
     def start(self) -> None:
         """Listen, and say so in the state file."""
+        self.announce()
+        if self.cfg.reload:
+            self.watcher = Watcher(Sources.of(self.cfg))
+            self.watcher.start()
+        super().start()
+        self.write_state(STARTING)
+        if self.cfg.ready_path:
+            self.respond(ready.STARTING)
+
+    def announce(self) -> None:
+        """Say what is worth knowing of the configuration."""
         for warning in self.app.warnings:
             self.log.warning("%s", warning)
         for note in self.app.notes:
             self.log.info("%s", note)
-        super().start()
-        self.write_state(STARTING)
-        if self.cfg.ready_path and self.LISTENERS:
-            context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
-            self.responder = StartingResponder(self.LISTENERS, context)
-            self.responder.start()
 
     def stop(self, graceful: bool = True) -> None:
         """Stop the workers, and wait for them as long as GRACEFUL_TIMEOUT.
@@ -81,27 +103,39 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.stopping = True
         self.write_state(DRAINING)
         self.end_responder()
+        if self.watcher:
+            self.watcher.stop()
         now = time.monotonic()
         limit, drained = now + self.cfg.graceful_timeout, now + self.cfg.drain_delay
         if self.dirty_arbiter_pid:
             self.kill_dirty_arbiter(signal.SIGTERM if graceful else signal.SIGQUIT)
         self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
         paths = self.close_listeners()
+        if not graceful:
+            limit = min(limit, now + AT_ONCE)
         while (self.WORKERS or self.dirty_arbiter_pid) and time.monotonic() < limit:
             if time.monotonic() >= drained:
                 _unlink(paths)
             if graceful and self.hurried():
-                graceful, limit = False, time.monotonic() + 2.0
+                graceful, limit = False, time.monotonic() + AT_ONCE
                 self.log.info("Quick shutdown requested")
                 self.kill_workers(signal.SIGQUIT)
             self.reap_workers()
             self.reap_dirty_arbiter()
             time.sleep(POLL)
         _unlink(paths)
-        self.kill_the_rest()
+        self.kill_the_rest(f"GRACEFUL_TIMEOUT={self.cfg.graceful_timeout:g}" if graceful else f"{AT_ONCE:g} seconds")
+
+    def respond(self, body: bytes) -> None:
+        """Let a process answer every request with 503 and `body`, in place of the workers."""
+        self.end_responder()
+        if self.LISTENERS:
+            context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
+            self.responder = ready.StartingResponder(self.LISTENERS, context, body)
+            self.responder.start()
 
     def end_responder(self) -> None:
-        """End the process that says "starting" in place of the workers."""
+        """End the process that answers in place of the workers."""
         if self.responder:
             self.responder.stop()
             self.responder = None
@@ -125,15 +159,12 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.LISTENERS = []
         return [] if keep else [path for path in addresses if isinstance(path, str) and path]
 
-    def kill_the_rest(self) -> None:
-        """Kill what has not stopped in time, and remember how many workers that were."""
+    def kill_the_rest(self, limit: str) -> None:
+        """Kill what has not stopped within `limit`, and remember how many workers that were."""
         self.killed = len(self.WORKERS)
         if self.killed:
             pids = ", ".join(map(str, self.WORKERS))
-            self.log.error(
-                "Killed %d workers (pid %s) that did not stop within GRACEFUL_TIMEOUT=%g",
-                *(self.killed, pids, self.cfg.graceful_timeout),
-            )
+            self.log.error("Killed %d workers (pid %s) that did not stop within %s", self.killed, pids, limit)
         self.kill_workers(signal.SIGKILL)
         if self.dirty_arbiter_pid:
             self.kill_dirty_arbiter(signal.SIGKILL)
@@ -160,9 +191,12 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
     # --- Signals ---
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Wait less while a worker boots or leaves, so that what follows follows at once."""
-        moving = any(worker.leaving or not is_ready(worker) for worker in self.WORKERS.values())
-        signals: list[int] = super().wait_for_signals(POLL if moving else timeout)
+        """Wait less while a worker boots or leaves or files may change, so that what follows follows at once."""
+        if self.watcher:
+            timeout = POLL_FOR_CHANGES
+        if any(worker.leaving or not is_ready(worker) for worker in self.WORKERS.values()):
+            timeout = POLL
+        signals: list[int] = super().wait_for_signals(timeout)
         return signals
 
     def handle_hup(self) -> None:
@@ -170,7 +204,24 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
         Gunicorn exits on a wrong configuration, and stops the old workers before the new ones serve.
         """
+        if self.watcher:
+            self.restart("SIGHUP")
+            return
         self.log.info("Reloading")
+        before = self.app.cfg
+        if not self.reconfigure():
+            self.log.error("The reload is refused, the server goes on as it was")
+            return
+        self.announce()
+        self.before_reload, self.reload_age = self.before_reload or before, self.worker_age
+        if self.cfg.preload_app:
+            self.log.warning("PRELOAD_APP: the code is not reloaded, only the configuration; replace the container")
+        for worker in self.staying():
+            worker.obsolete = "it is from before the reload"
+        self.write_state(READY if self.served else STARTING)
+
+    def reconfigure(self) -> bool:
+        """Read the configuration again and listen where it says; where it is wrong, say so and keep the old one."""
         before = self.app.cfg
         old_address = self.cfg.address
         try:
@@ -181,9 +232,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.app.cfg = before
             for problem in error.problems:
                 self.log.error("%s", problem)
-            self.log.error("The reload is refused, the server goes on as it was")
-            return
-        self.before_reload, self.reload_age = self.before_reload or before, self.worker_age
+            return False
         if self.app.cfg.address != old_address:
             sock.close_sockets([listener for listener in self.LISTENERS if listener not in listeners])
             self.LISTENERS = listeners
@@ -191,15 +240,42 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.setup(self.app)
         self.log.reopen_files()
         self.cfg.on_reload(self)
-        if self.cfg.preload_app:
-            self.log.warning("PRELOAD_APP: the code is not reloaded, only the configuration; replace the container")
-        for worker in self.staying():
-            worker.obsolete = "it is from before the reload"
-        self.write_state(READY if self.served else STARTING)
+        return True
 
     def handle_usr2(self) -> None:
         """Refuse to start a second server: when PID 1 ends, the container ends with everything in it."""
         self.log.error("SIGUSR2 is not supported in a container: replace the container instead")
+
+    # --- RELOAD ---
+
+    def note_changes(self) -> None:
+        """Restart the workers when the watcher says that files have changed."""
+        try:
+            if self.watcher and (changed := self.watcher.changed()):
+                self.restart(f"{changed} changed")
+        except EOFError:
+            raise HaltServer("the process that watches for changes has ended", EXIT_FAILURE) from None
+
+    def restart(self, why: str) -> None:
+        """End the workers at once; when they are gone, start with the code and configuration of then.
+
+        Not one by one: a developer wants no answer of the old code after a change, and whatever the old worker holds,
+        such as a debugger's port, is free for the new one.
+        """
+        self.log.info("Reloading: %s", why)
+        self.end_responder()
+        self.restarting, self.served, self.broken = True, False, False
+        self.write_state(STARTING)
+        for worker in self.staying():
+            self.send_off(worker, signal.SIGQUIT, AT_ONCE)
+
+    def wait_for_change(self) -> None:
+        """Start no worker until a file changes; who asks meanwhile is told so, unless there is a worker that serves."""
+        if not self.broken:
+            self.broken = True
+            self.log.info("Waiting for a change")
+            if not self.served:
+                self.respond(ready.BROKEN)
 
     # --- The number of workers ---
 
@@ -209,6 +285,11 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def manage_workers(self) -> None:
         """Bring the workers to their number, and replace those that are obsolete, one at a time."""
+        self.note_changes()
+        if self.restarting and not self.WORKERS:
+            self.restarting = False
+            if not self.reconfigure():
+                self.wait_for_change()
         self.note_ready()
         for worker in self.staying():
             if not worker.obsolete and (reason := wants_replacement(worker)):
@@ -216,9 +297,11 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         staying = self.staying()
         booting = [worker for worker in staying if not is_ready(worker)]
         obsolete = [worker for worker in staying if worker.obsolete]
-        if not self.served:
+        if self.broken:
+            pass
+        elif not self.served:
             # The first boots alone: a broken application says so once, and the first answer comes soonest.
-            if not staying:
+            if not self.WORKERS:
                 self.spawn_worker()
         elif len(staying) < self.num_workers:
             for _ in range(self.num_workers - len(staying)):
@@ -229,7 +312,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def note_ready(self) -> None:
         """Note when the first worker serves, the first of all and the first of a reload."""
-        if not self.served and any(is_ready(worker) for worker in self.WORKERS.values()):
+        if not self.served and any(is_ready(worker) for worker in self.staying()):
             self.served = True
             self.end_responder()
             self.write_state(READY)
@@ -249,9 +332,14 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         """Tell a worker to finish and leave; it is killed when GRACEFUL_TIMEOUT is over."""
         if worker.obsolete:
             self.log.info("Worker %s is replaced: %s", worker.pid, worker.obsolete)
-        worker.leaving = time.monotonic() + self.cfg.graceful_timeout
         dismiss(worker)
-        self.kill_worker(worker.pid, signal.SIGTERM)
+        self.send_off(worker, signal.SIGTERM, self.cfg.graceful_timeout)
+
+    def send_off(self, worker: Any, number: int, seconds: float) -> None:
+        """Send a worker the signal `number`; it is killed when it is still there after so many `seconds`."""
+        worker.leaving = time.monotonic() + seconds
+        worker.patience = seconds
+        self.kill_worker(worker.pid, number)
 
     def murder_workers(self) -> None:
         """Kill workers that hang.
@@ -264,7 +352,10 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         for pid, worker in list(self.WORKERS.items()):
             if worker.leaving:
                 if now > worker.leaving:
-                    self.log.error("Worker %s did not leave within GRACEFUL_TIMEOUT: killed", pid)
+                    # A developer's worker may be in a debugger.
+                    say = self.log.info if self.watcher else self.log.error
+                    say("Worker %s did not leave within %g seconds: killed", pid, worker.patience)
+                    worker.leaving = KILLED
                     self.kill_worker(pid, signal.SIGKILL)
             elif is_ready(worker):
                 self.murder_silent(pid, worker, now)
@@ -317,11 +408,13 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         """Say how a worker ended where that is not as it should be, and draw the consequences."""
         end.worker.tmp.close()
         self.cfg.child_exit(self, end.worker)
-        if end.code not in (0, *EXPLAINED) and not self.killed:
+        if end.code not in (0, *EXPLAINED) and not self.killed and end.worker.leaving != KILLED:
             self.log.error("Worker %d %s", end.pid, self.explanation(end))
         if self.stopping or end.was_ready or end.worker.leaving:
             return
-        if self.before_reload:
+        if self.watcher:
+            self.wait_for_change()
+        elif self.before_reload:
             self.cancel_reload()
         else:
             self.count_boot_death(end)

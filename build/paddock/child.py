@@ -1,0 +1,41 @@
+"""A process of the arbiter's that is no worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+
+def fork(run: Callable[[set[Any]], None]) -> int:
+    """Fork a process that calls `run` and ends; return its pid. The arbiter reaps it like any child that is no worker.
+
+    `run` begins with every signal blocked, so that one which comes before it has handlers neither gets lost nor runs
+    the arbiter's; it is given the mask to set once it is ready for them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if not pid:
+            _be_the_child(run, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
+
+
+def _be_the_child(run: Callable[[set[Any]], None], mask: set[Any]) -> None:
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        run(mask)
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        # Nothing of the arbiter's may run here: no atexit, no buffers written twice.
+        os._exit(status)
