@@ -56,7 +56,7 @@ def answer_signals() -> None:
 if __name__ == "__main__":
     make_importable()
     answer_signals()
-    if sys.argv[1:2] != ["gunicorn"]:
+    if sys.argv[1:2] not in (["exec"], ["gunicorn"]):
         import_gunicorn()
 
     from paddock.cli import main

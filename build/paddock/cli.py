@@ -147,8 +147,38 @@ def version(arguments: list[str]) -> int:
     return 0
 
 
+def execute(arguments: list[str]) -> int:
+    """Become another command, with what SECRETS_ENV names in its environment.
+
+    Returns only when that cannot be: 127 when there is no such command, 126 when it cannot be run, as from a shell.
+    """
+    take_secrets()
+    # What Python ignores for itself, a command would inherit.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvp(arguments[0], arguments)  # noqa: S606
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        say(logging.ERROR, f"{arguments[0]}: {'not found' if missing else error.strerror}")
+        return 127 if missing else 126
+
+
+def take_secrets() -> None:
+    """Put what SECRETS_ENV names into the environment, in place of the names of the files that it is in.
+
+    Raises:
+        ConfigurationError: when that cannot be done.
+    """
+    from paddock import environment
+
+    if problems := environment.take_secrets(os.environ):
+        raise ConfigurationError(problems)
+
+
 def _run_module(name: str) -> Callable[[list[str]], int]:
     def run(arguments: list[str]) -> int:
+        take_secrets()
         sys.argv = [name, *arguments]
         runpy.run_module(name, run_name="__main__", alter_sys=True)
         return 0
@@ -161,6 +191,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "check": check,
     "config": config,
     "settings": settings,
+    "exec": execute,
     "gunicorn": _run_module("gunicorn"),
     "uvicorn": _run_module("uvicorn"),
     "--help": show_help,

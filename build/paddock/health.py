@@ -29,7 +29,7 @@ STATUS_LINE = 4096
 HERE = os.path.dirname(os.path.abspath(__file__))
 """What the server is started from: `python /opt/paddock/lib/paddock serve`."""
 
-OTHER_COMMANDS = ("check", "config", "settings", "health", "gunicorn", "uvicorn")
+OTHER_COMMANDS = ("check", "config", "settings", "health", "exec", "gunicorn", "uvicorn")
 """What is started in the same way and leaves no state: none of it will get ready later."""
 
 
@@ -64,7 +64,7 @@ def check(environ: Mapping[str, str]) -> str:
     if found is None:
         if _is_starting():
             raise UnhealthyError("the server is starting")
-        return "no Paddock server runs here"
+        return "no Paddock server runs here, and nothing else is checked"
     if found.phase == state.READY:
         return _ask(found)
     if found.phase == state.DRAINING:

@@ -23,6 +23,9 @@ OUTPUT_PATIENCE = 1.0
 NAMES = {"gunicorn.error": "gunicorn", "uvicorn.error": "uvicorn"}
 """Loggers whose name would look like a severity."""
 
+SERVERS = ("gunicorn.error", "gunicorn.access", "uvicorn.error")
+"""The servers' own loggers."""
+
 UNLOGGED = "paddock.unlogged"
 """The key in a WSGI environ that keeps its request out of the access log."""
 
@@ -158,6 +161,24 @@ def replaced(handler: logging.Handler) -> logging.Handler:
     return handler
 
 
+class ServerLogger(logging.Logger):
+    """A logger that cannot be disabled.
+
+    `dictConfig` and `fileConfig` disable every logger that they do not name, unless told not to, and applications call
+    them: a failed start would have no reason, and there would be neither tracebacks nor an access log.
+    https://docs.python.org/3/library/logging.config.html#dictionary-schema-details
+    """
+
+    @property
+    def disabled(self) -> bool:
+        """Always False."""
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        pass
+
+
 class Logger(glogging.Logger):  # type: ignore[misc]
     """Gunicorn's logger, with the image's format, for the application's loggers and Uvicorn's as well."""
 
@@ -176,22 +197,29 @@ class Logger(glogging.Logger):  # type: ignore[misc]
                 handler.setFormatter(form)
                 # How Gunicorn knows the handlers that it shall remove when it is set up again.
                 handler._gunicorn = True
-        self.adopt_root()
+        self.adopt()
 
     def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any) -> None:
         """Write the access log's line for a WSGI request, but for those that the image answers itself."""
         if UNLOGGED not in environ:
             super().access(resp, req, environ, request_time)
 
-    def adopt_root(self) -> None:
-        """Send what the application and Uvicorn log to the same place as the server's own log."""
-        root = logging.getLogger()
-        for handler in self.own_handlers:
-            root.removeHandler(handler)
+    def adopt(self) -> None:
+        """Send what the application and Uvicorn log to the same place as the server's own log.
+
+        The application may configure the root logger in another way, which then holds for itself alone.
+        """
+        root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.error")
+        for log in (root, uvicorn):
+            for handler in self.own_handlers:
+                log.removeHandler(handler)
+            for handler in self.error_log.handlers:
+                log.addHandler(handler)
+            log.setLevel(self.loglevel)
         self.own_handlers = tuple(self.error_log.handlers)
-        for handler in self.own_handlers:
-            root.addHandler(handler)
-        root.setLevel(self.loglevel)
+        uvicorn.propagate = False
+        for name in SERVERS:
+            logging.getLogger(name).__class__ = ServerLogger
         logging.captureWarnings(True)
 
 

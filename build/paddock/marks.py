@@ -17,10 +17,11 @@ SERVED_ENOUGH, TOO_LARGE = 1, 2
 
 
 def giving_marks(pre_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Return Gunicorn's `pre_fork` hook, extended to give each worker its bytes."""
+    """Return Gunicorn's `pre_fork` hook, extended to give each worker its bytes, and whom it takes over from."""
 
     def hook(arbiter: Any, worker: Any) -> None:
         worker.marks = mmap.mmap(-1, mmap.PAGESIZE)
+        worker.responder = getattr(arbiter, "responder", None)
         pre_fork(arbiter, worker)
 
     return hook
@@ -29,6 +30,8 @@ def giving_marks(pre_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], N
 def announce_ready(worker: Any) -> None:
     """Say, in the worker, that it serves from now on. Under another arbiter than the image's nobody asks."""
     if hasattr(worker, "marks"):
+        if worker.responder:
+            worker.responder.take_over()
         worker.marks[SERVES] = 1
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import mmap
 import os
 import signal
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from paddock.application import Kind
+from paddock.child import fork
 from paddock.logs import UNLOGGED, Receive, Scope, Send
 
 METHODS = ("GET", "HEAD")
@@ -18,17 +21,18 @@ METHODS = ("GET", "HEAD")
 PATIENCE = 2.0
 """Seconds that a client has for its request while the server starts."""
 
+HANDOVER = 1.0
+"""Seconds that a worker waits for the process before it, which needs milliseconds."""
+
 AT_ONCE = 256
 """Connections that are answered at once while the server starts; the kernel keeps the others waiting."""
 
 HEAD_LIMIT = 65536
 """Bytes of a request's head that are read in search of its end."""
 
-STARTING = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 8\r\n"
-    b"Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-)
-STARTING_BODY = b"starting"
+STARTING = b"starting"
+BROKEN = b"The application does not start, and the log says why. It is started again when a file changes.\n"
+"""What is answered while no worker serves."""
 
 
 def in_front(application: Any, path: str, is_ready: Callable[[], bool], kind: Kind) -> Any:
@@ -92,24 +96,34 @@ class StartingResponder:
     It shares the arbiter's listeners, takes what the kernel has accepted, and leaves the rest to the workers.
     """
 
-    def __init__(self, listeners: Sequence[Any], ssl_context: ssl.SSLContext | None) -> None:
-        """Take the arbiter's `listeners`, which do not block, and the context for TLS if they speak it."""
+    def __init__(self, listeners: Sequence[Any], ssl_context: ssl.SSLContext | None, body: bytes = STARTING) -> None:
+        """Take the arbiter's `listeners`, which do not block, the context for TLS if they speak it, and the answer."""
         self.listeners = listeners
         self.ssl_context = ssl_context
+        self.body = body
+        self.head = (
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+            b"Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" % len(body)
+        )
         self.pid = 0
+        # A byte that the arbiter's other children see: whether the process has stopped to accept.
+        self.over = mmap.mmap(-1, mmap.PAGESIZE)
 
     def start(self) -> int:
         """Fork the process; return its pid. The arbiter reaps it like any child that is no worker."""
-        every = signal.valid_signals()
-        # A signal that comes before the child has handlers of its own must neither get lost nor run the arbiter's.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, every)
-        try:
-            arbiter = os.getpid()
-            self.pid = os.fork()
-            if not self.pid:
-                self._be_the_child(arbiter, before)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        arbiter = os.getpid()
+
+        def run(mask: set[Any]) -> None:
+            try:
+                if self.ssl_context:
+                    # In this process alone: the workers may offer HTTP/2 with the same context.
+                    self.ssl_context.set_alpn_protocols(["http/1.1"])
+                with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                    runner.run(self._respond(arbiter, mask))
+            finally:
+                self.over[0] = 1
+
+        self.pid = fork(run)
         return self.pid
 
     def stop(self) -> None:
@@ -119,19 +133,12 @@ class StartingResponder:
                 os.kill(self.pid, signal.SIGTERM)
             self.pid = 0
 
-    def _be_the_child(self, arbiter: int, mask: set[Any]) -> None:
-        status = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
-                if callable(signal.getsignal(number)):
-                    signal.signal(number, signal.SIG_DFL)
-            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-                runner.run(self._respond(arbiter, mask))
-            status = 0
-        finally:
-            # Nothing of the arbiter's may run here: no atexit, no buffers written twice.
-            os._exit(status)
+    def take_over(self) -> None:
+        """Return, in a worker, when the process accepts nothing any more: nobody is told "starting" after "ready"."""
+        deadline = time.monotonic() + HANDOVER
+        while not self.over[0] and time.monotonic() < deadline:
+            self.stop()
+            time.sleep(0.001)
 
     async def _respond(self, arbiter: int, mask: set[Any]) -> None:
         loop = asyncio.get_running_loop()
@@ -172,6 +179,7 @@ class StartingResponder:
                 continue
         ended.set()
         listen(False)
+        self.over[0] = 1
         if answers:
             await asyncio.wait(answers)
 
@@ -187,7 +195,7 @@ class StartingResponder:
                     lambda: asyncio.StreamReaderProtocol(reader), connection, ssl=self.ssl_context
                 )
                 head = await reader.readuntil(b"\r\n\r\n")
-                transport.write(STARTING if head.startswith(b"HEAD ") else STARTING + STARTING_BODY)
+                transport.write(self.head if head.startswith(b"HEAD ") else self.head + self.body)
                 if transport.can_write_eof():
                     # Closing while the client still sends a body would reset the connection, and lose the answer.
                     transport.write_eof()

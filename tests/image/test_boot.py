@@ -66,6 +66,11 @@ BROKEN = {
         "main.Quit: no",
         "the application failed while it was imported",
     ),
+    "silenced": (
+        {"main.py": "import logging.config\nlogging.config.dictConfig({'version': 1})\n1 / 0\n"},
+        "ZeroDivisionError: division by zero",
+        "the application failed while it was imported",
+    ),
     "factory": (
         {"main.py": "def create_app():\n    return len(5)\n"},
         "TypeError: object of type 'int' has no len()",
@@ -195,7 +200,7 @@ def test_address_in_use_ends_the_start(finish):
 
 COUNTED = """
 import os
-print("imported by", os.getpid(), "child of", os.getppid(), flush=True)
+print(f"imported by {os.getpid()} child of {os.getppid()}", flush=True)
 """
 
 FACTORY = (
@@ -203,7 +208,7 @@ FACTORY = (
     + SERVES.replace("def app(", "def application(")
     + """
 def create_app():
-    print("made by", os.getpid(), flush=True)
+    print(f"made by {os.getpid()}", flush=True)
     return application
 """
 )

@@ -137,7 +137,7 @@ def test_one_listener_that_can_be_reached_is_enough(start):
 
 @pytest.mark.parametrize("value", ["v1", "v2", "auto"])
 def test_proxy_protocol(start, value):
-    environment = {"PROXY_PROTOCOL": value, "GUNICORN_PROXY_ALLOW_IPS": "192.0.2.1", **ONE_WORKER}
+    environment = {"PROXY_PROTOCOL": value, "PROXY_ALLOW_IPS": "192.0.2.1", **ONE_WORKER}
     container = start(WSGI, environment=environment).wait_ready()
 
     healthy(container)
@@ -180,7 +180,7 @@ def test_any_environment_will_do(start):
 def test_a_container_that_serves_nothing_is_not_called_sick(start, command, init):
     container = start(ASGI, command, init=init)
 
-    assert healthy(container) == "healthy: no Paddock server runs here"
+    assert healthy(container) == "healthy: no Paddock server runs here, and nothing else is checked"
 
 
 def test_init_in_front_of_the_server(start):
@@ -284,7 +284,7 @@ def test_a_state_file_of_another_container_is_not_believed(start, tmp_path):
     other = start(command=["sleep", "60"], volumes=volumes)
 
     assert "answered GET / with 200" in healthy(server)
-    assert healthy(other) == "healthy: no Paddock server runs here"
+    assert healthy(other) == "healthy: no Paddock server runs here, and nothing else is checked"
 
 
 def test_it_starts_as_little_python_as_can_be(start):

@@ -328,14 +328,14 @@ def test_phases_that_are_not_asked(check: Check, tmp_path: Path, phase: str, rea
 
 
 def test_something_else_runs(check: Check) -> None:
-    assert check() == (0, "healthy: no Paddock server runs here")
+    assert check() == (0, "healthy: no Paddock server runs here, and nothing else is checked")
 
 
 def test_the_state_of_a_dead_server_does_not_count(check: Check, tmp_path: Path) -> None:
     ended = subprocess.Popen(["/bin/true"])
     ended.wait()
     State(ended.pid, state.READY, [("127.0.0.1", 1)]).write(str(tmp_path))
-    assert check() == (0, "healthy: no Paddock server runs here")
+    assert check() == (0, "healthy: no Paddock server runs here, and nothing else is checked")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The README's recipes are the Dockerfiles that are tested, and its links lead somewhere."""
+"""The README's recipes are the Dockerfiles that are tested, and links lead somewhere, on all pages."""
 
 import re
 from pathlib import Path
@@ -31,9 +31,21 @@ def test_every_tested_file_is_built():
     assert [file.name for file in TESTED.glob("*.Dockerfile") if f'"{file.stem}"' not in bake] == []
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
-def test_links_lead_somewhere(link):
-    assert link.startswith("https://") or (ROOT / link).exists()
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page):
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
+
+    assert [link for link in links if not link.startswith("https://") and not (page.parent / link).exists()] == []
+
+
+def test_every_example_and_guide_is_named():
+    examples = [file.parent.relative_to(ROOT) for file in ROOT.glob("examples/*/README.md")]
+    guides = [file.relative_to(ROOT) for file in ROOT.glob("docs/*.md")]
+
+    assert [str(path) for path in [*examples, *guides] if f"]({path})" not in README] == []
 
 
 def test_python_is_python():

@@ -232,6 +232,28 @@ def test_stop_finishes_what_it_has(respond: Any, tcp: socket.socket) -> None:
     waiting.close()
 
 
+def test_a_worker_takes_over(respond: Any, tcp: socket.socket) -> None:
+    for _ in range(10):
+        responder = respond(tcp)
+        pid = responder.pid
+        assert ask(connect(tcp)).endswith(b"starting")
+        responder.take_over()
+        # From here on nobody but this process accepts.
+        with connect(tcp) as waiting:
+            tcp.accept()[0].close()
+            assert waiting.recv(1) == b""
+        assert os.waitpid(pid, 0) == (pid, 0)
+        responder.take_over()
+
+
+def test_a_worker_waits_for_nobody(tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ready, "HANDOVER", 0.1)
+    begun = time.monotonic()
+    StartingResponder([tcp], None).take_over()
+
+    assert 0.1 <= time.monotonic() - begun < 10
+
+
 def test_stop_right_after_start(tcp: socket.socket) -> None:
     for _ in range(10):
         responder = StartingResponder([tcp], None)

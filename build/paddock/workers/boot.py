@@ -8,16 +8,14 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from gunicorn.util import make_fail_app
 from gunicorn.workers.base import Worker
 
 from paddock.application import Kind, resolve
-from paddock.errors import EXIT_FAILURE, StartError
+from paddock.errors import EXIT_FAILURE
 from paddock.marks import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
 from paddock.settings import own
 from paddock.watchdog import Watchdog, reset_signals
@@ -38,6 +36,9 @@ LINGER = 1.0
 class BootingWorker(Worker):  # type: ignore[misc]
     """A worker that knows what kind of application it has, and loses nothing when it goes."""
 
+    # Gunicorn gives each of these its default back before it sets a handler; one that comes in between would kill.
+    SIGNALS = tuple(number for number in Worker.SIGNALS if number not in STOP_SIGNALS)
+
     wsgi: Any
     kind: Kind
     max_requests: int
@@ -55,6 +56,9 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Run the worker's whole life, and see to it that the process ends when that does."""
+        # Before the application registers anything, and so after it: these run in the reverse order.
+        atexit.register(ignore_stop_signals)
+        atexit.register(lambda: self.leave(status))
         status = EXIT_FAILURE
         try:
             super().init_process()
@@ -73,28 +77,13 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def load_wsgi(self) -> None:
         """Import the application, find out what it is, and `adopt` it."""
-        try:
-            super().load_wsgi()
-        except StartError as error:
-            self.wait_for_change(error)
+        super().load_wsgi()
         self.watchdog = Watchdog(self.cfg.timeout)
         self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
                 self.log.warning("%s", warning)
         self.adopt()
-
-    def wait_for_change(self, error: StartError) -> None:
-        """Answer with `error` until the code changes, where RELOAD is on: the server cannot do without a worker."""
-        if self.reloader is None:
-            raise error
-        self.log.error("%s", error)
-        self.wsgi = make_fail_app(str(error))
-        cause = error.__cause__
-        for frame in traceback.extract_tb(cause.__traceback__ if cause else None):
-            self.reloader.add_extra_file(frame.filename)
-        if isinstance(cause, SyntaxError) and cause.filename:
-            self.reloader.add_extra_file(cause.filename)
 
     def adopt(self) -> None:
         """Prepare for the application in `wsgi`, once it is imported."""
@@ -125,10 +114,16 @@ class BootingWorker(Worker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGINT and SIGQUIT: end at once."""
+        """SIGINT and SIGQUIT: end at once.
+
+        Gunicorn's threads first want a lock of their pool, which what the signal interrupts may hold. Ctrl-C comes from
+        the terminal and from the arbiter, and the second must not interrupt what the first has begun.
+        """
         self.exit_if_booting()
+        if self.hurried:
+            return
         self.hurry()
-        super().handle_quit(sig, frame)
+        Worker.handle_quit(self, sig, frame)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT, from the arbiter: die. An exception would end up in the application, and be answered with a 500."""
@@ -142,9 +137,24 @@ class BootingWorker(Worker):  # type: ignore[misc]
         self.hurried, self.stop_by = True, time.monotonic()
         self.gone_by = self.stop_by + LINGER
 
+    def leave(self, status: int) -> None:
+        """End the process, once `atexit` is done, without the interpreter's own clean-up where there is no time left.
+
+        That takes every module of the application apart, which is a good part of a second for a large one.
+        """
+        if self.hurried:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
     def exit_if_booting(self) -> None:
-        """End the process unless the worker serves already."""
+        """End the process unless the worker serves already.
+
+        The exception may be swallowed by what runs, and Python ignores it in a weak reference's callback, of which
+        importing has some: then the worker ends before it serves.
+        """
         if not self.booted:
+            self.alive = False
             raise SystemExit(0)
 
     def begin_stop(self) -> None:
@@ -173,6 +183,16 @@ def end_by(deadline: float, status: int) -> None:
         os._exit(status)
 
     threading.Thread(target=end, name="paddock-end", daemon=True).start()
+
+
+def ignore_stop_signals() -> None:
+    """Ignore what asks to stop: the interpreter puts the default handlers back before it has ended, and dies of it.
+
+    That would look like a crash. https://github.com/python/cpython/blob/3.14/Python/pylifecycle.c, _PySignal_Fini
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def resident_memory() -> int:

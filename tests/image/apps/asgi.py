@@ -27,6 +27,7 @@ async def app(scope, receive, send):
         "root_path": scope["root_path"],
         "scheme": scope["scheme"],
         "client": scope["client"],
+        "extensions": list(scope.get("extensions", {})),
         "headers": {name.decode(): value.decode() for name, value in scope["headers"]},
         "environ": dict(os.environ),
     }

@@ -35,6 +35,8 @@ def crash(how):
             sys.exit(3)
         case "os._exit":
             os._exit(3)
+        case "raise":
+            raise RuntimeError("for the log alone")
 
 
 def quantity(query, name, default):

@@ -18,6 +18,7 @@ def app(environ, start_response):
         "root_path": environ["SCRIPT_NAME"],
         "scheme": environ["wsgi.url_scheme"],
         "client": environ["REMOTE_ADDR"],
+        "certificate": getattr(environ["gunicorn.socket"], "getpeercert", dict)(),
         "environ": dict(os.environ),
     }
     body = json.dumps(seen).encode()

@@ -1,0 +1,73 @@
+"""What the application does to logging, and what that does to the servers' own lines."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from collections.abc import Callable, Iterator
+
+import pytest
+from gunicorn.config import Config
+
+from paddock.logs import SERVERS, Logger
+from paddock.settings import register
+
+SILENCING = [
+    {"version": 1},
+    {"version": 1, "handlers": {"null": {"class": "logging.NullHandler"}}, "root": {"handlers": ["null"]}},
+    {"version": 1, "root": {"level": "CRITICAL"}},
+]
+"""What applications configure, and none of it is about the servers' loggers."""
+
+
+@pytest.fixture
+def logger(capfd: pytest.CaptureFixture[str]) -> Iterator[Logger]:
+    """Logging as it is set up in the arbiter; every logger is put back when the test ends."""
+    register()
+    names = [None, *SERVERS]
+    before = [(log, log.__class__, vars(log).copy(), log.handlers[:]) for log in map(logging.getLogger, names)]
+    yield Logger(Config())
+    logging.captureWarnings(False)
+    for log, of_class, attributes, handlers in before:
+        log.__class__ = of_class
+        vars(log).update(attributes, handlers=handlers)
+        logging.Logger.manager._clear_cache()
+
+
+@pytest.fixture
+def said(logger: Logger, capfd: pytest.CaptureFixture[str]) -> Callable[[str], str]:
+    """Log by the logger of a name, and return what comes out."""
+
+    def say(name: str) -> str:
+        logging.getLogger(name).error("told by %s", name)
+        return capfd.readouterr().err
+
+    return say
+
+
+@pytest.mark.parametrize("config", SILENCING)
+@pytest.mark.parametrize("name", ["gunicorn.error", "uvicorn.error"])
+def test_servers_speak_on_whatever_the_application_configures(
+    said: Callable[[str], str], name: str, config: dict[str, object]
+) -> None:
+    logging.config.dictConfig(config)
+
+    assert said(name).endswith(f"] {name.partition('.')[0]}: told by {name}\n")
+
+
+def test_application_may_have_the_servers_lines_when_it_says_so(said: Callable[[str], str]) -> None:
+    handler = {"class": "logging.StreamHandler", "formatter": "mine"}
+    formatters = {"mine": {"format": "MINE %(message)s"}}
+    loggers = {"uvicorn": {"handlers": ["mine"], "propagate": False}}
+    logging.config.dictConfig(
+        {"version": 1, "formatters": formatters, "handlers": {"mine": handler}, "loggers": loggers}
+    )
+
+    assert said("uvicorn.error") == "MINE told by uvicorn.error\n"
+
+
+@pytest.mark.parametrize("name", ["uvicorn.error", "shop"])
+def test_logging_that_is_set_up_again_says_things_once(said: Callable[[str], str], logger: Logger, name: str) -> None:
+    logger.setup(Config())
+
+    assert said(name).count("told by") == 1
