@@ -31,9 +31,38 @@ variable "DEFAULT_PYTHON" {
 }
 
 variable "EXAMPLES" {
-  type        = list(string)
-  default     = ["fastapi-uv"]
-  description = "The folders of examples/"
+  type = list(string)
+  default = [
+    "celery",
+    "custom-conf",
+    "django",
+    "fastapi-poetry",
+    "fastapi-uv",
+    "flask-pip",
+    "litestar",
+    "starlette-websocket",
+    "unix-socket-nginx",
+  ]
+  description = "The folders of examples/ that are an image"
+}
+
+variable "EXAMPLE_STAGES" {
+  type = list(object({ example = string, stage = string }))
+  default = [
+    { example = "celery", stage = "test" },
+    { example = "custom-conf", stage = "test" },
+    { example = "django", stage = "test" },
+    { example = "fastapi-poetry", stage = "black" },
+    { example = "fastapi-poetry", stage = "test" },
+    { example = "fastapi-uv", stage = "test" },
+    { example = "fastapi-uv", stage = "lint" },
+    { example = "fastapi-uv", stage = "dev" },
+    { example = "flask-pip", stage = "test" },
+    { example = "litestar", stage = "test" },
+    { example = "starlette-websocket", stage = "test" },
+    { example = "unix-socket-nginx", stage = "test" },
+  ]
+  description = "The examples' stages that are built too: tests and linters, which are done then, and dev, an image for Compose"
 }
 
 variable "PADDOCK_PYTHON" {
@@ -87,7 +116,13 @@ variable "SOURCE" {
 variable "VERSION" {
   type        = string
   default     = null
-  description = "Version of the image, for its labels"
+  description = "Version of the image, for its tags and labels"
+}
+
+variable "STAGE" {
+  type        = string
+  default     = null
+  description = "A tag's beginning that stands in for all others, such as sha-1a2b3c4: see ./dev publish"
 }
 
 variable "REVISION" {
@@ -101,12 +136,23 @@ function "target_of" {
   result = "${variant}-${replace(python, ".", "-")}"
 }
 
+# The tags of an image, all of them here: 3.14, 3.14-slim; 1.2.0-py3.14, 1.2.0-py3.14-slim with a version; and for the
+# default image of all, 1.2.0 and latest. Those with a version never move. STAGE is for what is pushed before it is tested.
 function "tags" {
   params = [python, variant]
   result = [
-    for tag in concat([python], python == DEFAULT_PYTHON ? ["latest"] : []) :
-    variant == "full" ? "${IMAGE}:${tag}" : tag == "latest" ? "${IMAGE}:${variant}" : "${IMAGE}:${tag}-${variant}"
+    for tag in STAGE != null ? ["${STAGE}-py${python}${suffix(variant)}"] : concat(
+      ["${python}${suffix(variant)}"],
+      VERSION == null ? [] : ["${VERSION}-py${python}${suffix(variant)}"],
+      python == DEFAULT_PYTHON && variant == "full" ? concat(VERSION == null ? [] : [VERSION], ["latest"]) : [],
+    ) :
+    "${IMAGE}:${tag}"
   ]
+}
+
+function "suffix" {
+  params = [variant]
+  result = variant == "full" ? "" : "-${variant}"
 }
 
 # What `FROM paddock:3.14` means in an example, or in a test's Dockerfile.
@@ -129,7 +175,7 @@ group "tests" {
 
 # What some tests start beside the image or in its place.
 group "test-tools" {
-  targets = ["haproxy", "faketime"]
+  targets = ["tool", "faketime", "kinds", "trusting"]
 }
 
 group "all" {
@@ -181,14 +227,29 @@ target "image" {
   tags = tags(python, variant)
 }
 
-target "haproxy" {
+target "tool" {
+  name     = "tool-${row.name}"
   inherits = ["_secrets"]
-  context  = "tests/image/haproxy"
+  matrix = {
+    row = [
+      { name = "caddy", packages = "caddy" },
+      { name = "chromium", packages = "chromium-headless-shell" },
+      { name = "cosign", packages = "ca-certificates cosign" },
+      { name = "haproxy", packages = "haproxy wget" },
+      { name = "kubectl", packages = "kubectl" },
+      { name = "nginx", packages = "nginx" },
+      { name = "postgresql", packages = "postgresql" },
+      { name = "redis", packages = "redis-server redis-tools" },
+      { name = "registry", packages = "docker-registry" },
+    ]
+  }
+  context = "tests/tools"
   args = {
     PYTHON_VERSION = DEFAULT_PYTHON
     BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", DEFAULT_PYTHON)
+    PACKAGES       = row.packages
   }
-  tags = ["${IMAGE}-test:haproxy"]
+  tags = ["${IMAGE}-test:${row.name}"]
 }
 
 target "faketime" {
@@ -196,6 +257,26 @@ target "faketime" {
   context  = "tests/image/faketime"
   contexts = { "paddock:slim" = "target:${target_of(DEFAULT_PYTHON, "slim")}" }
   tags     = ["${IMAGE}-test:faketime"]
+}
+
+# Every framework in one environment; the default Python only, because some have no wheels for the newest yet.
+target "kinds" {
+  inherits = ["_secrets"]
+  context  = "tests/image/kinds"
+  contexts = { "paddock:full" = "target:${target_of(DEFAULT_PYTHON, "full")}" }
+  tags     = ["${IMAGE}-test:kinds"]
+}
+
+# The image for the Dockerfiles of docs/, which know nothing of the proxy or mirror that this machine may need.
+target "trusting" {
+  inherits = ["_secrets"]
+  context  = "tests/docs/trusting"
+  contexts = { "paddock:full" = "target:${target_of(DEFAULT_PYTHON, "full")}" }
+  args = {
+    UV_DEFAULT_INDEX = UV_DEFAULT_INDEX
+    PIP_INDEX_URL    = PIP_INDEX_URL
+  }
+  tags = ["${IMAGE}-test:trusting"]
 }
 
 target "image-check" {
@@ -214,17 +295,14 @@ target "example" {
   tags       = ["${EXAMPLE_IMAGE}:${example}"]
 }
 
-# Their own tests and linters, as stages: these are done when they can be built.
 target "example-stage" {
-  name     = "example-${example}-${stage}"
-  inherits = ["example-${example}"]
-  matrix = {
-    example = EXAMPLES
-    stage   = ["test", "lint"]
-  }
-  target = stage
-  tags   = []
-  output = ["type=cacheonly"]
+  name     = "example-${row.example}-${row.stage}"
+  inherits = ["example-${row.example}"]
+  matrix   = { row = EXAMPLE_STAGES }
+  target   = row.stage
+  # What Compose runs in development.
+  tags   = row.stage == "dev" ? ["${EXAMPLE_IMAGE}:${row.example}-dev"] : []
+  output = row.stage == "dev" ? [] : ["type=cacheonly"]
 }
 
 target "example-check" {
@@ -247,6 +325,7 @@ target "environment" {
       { name = "src", dockerfile = "src", context = "src-layout", pins = "" },
       { name = "collectstatic", dockerfile = "collectstatic", context = "django", pins = "" },
       { name = "pins-that-work", dockerfile = "pins", context = "app", pins = "websockets==13.1 httptools==0.8.0 click==8.1.8" },
+      { name = "http2", dockerfile = "pins", context = "app", pins = "h2==4.4.1 zttp==0.0.35" },
       { name = "pins-uvicorn", dockerfile = "pins", context = "app", pins = "uvicorn==0.34.0" },
       { name = "pins-websockets", dockerfile = "pins", context = "app", pins = "websockets==10.4" },
     ])

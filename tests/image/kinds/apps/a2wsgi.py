@@ -1,0 +1,6 @@
+from a2wsgi import ASGIMiddleware, WSGIMiddleware
+
+from . import bare
+
+asgi = WSGIMiddleware(bare.wsgi)
+wsgi = ASGIMiddleware(bare.asgi)

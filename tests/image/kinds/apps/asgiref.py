@@ -1,0 +1,5 @@
+from asgiref.wsgi import WsgiToAsgi
+
+from . import bare
+
+asgi = WsgiToAsgi(bare.wsgi)
