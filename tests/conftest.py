@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,6 +20,8 @@ import httpx
 import pytest
 import testinfra
 from docker.models.containers import Container as DockerContainer
+
+from sources import Folder
 
 PATIENCE = 60.0
 """Seconds that a condition may take on a busy machine."""
@@ -69,14 +72,30 @@ class Container:
     @property
     def address(self) -> str:
         """The container's own address on Docker's network."""
+        return self._address("IPAddress")
+
+    @property
+    def ipv6(self) -> str:
+        """The container's own IPv6 address, on a network that has such."""
+        return self._address("GlobalIPv6Address")
+
+    def _address(self, kind: str) -> str:
         self.raw.reload()
         networks = self.raw.attrs["NetworkSettings"]["Networks"]
-        return next(network["IPAddress"] for network in networks.values() if network["IPAddress"])
+        return next(network[kind] for network in networks.values() if network[kind])
 
     def get(self, path: str = "/", port: int = 8000, **options: Any) -> httpx.Response:
         """Ask the application."""
+        return self.request("GET", path, port, **options)
+
+    def post(self, path: str = "/", port: int = 8000, **options: Any) -> httpx.Response:
+        """Send the application something, such as `json={…}`."""
+        return self.request("POST", path, port, **options)
+
+    def request(self, method: str, path: str, port: int = 8000, **options: Any) -> httpx.Response:
+        """Send a request to the application, and return its answer."""
         with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
-            return client.get(f"http://{self.address}:{port}{path}", **options)
+            return client.request(method, f"http://{self.address}:{port}{path}", **options)
 
     def logs(self, **streams: bool) -> str:
         """Return what the container wrote; `stdout=False` or `stderr=False` leaves one stream out."""
@@ -147,6 +166,11 @@ class Container:
         assert status == 0, output.decode()
         return str(output.decode())
 
+    def attempt(self, *command: str, **options: Any) -> Outcome:
+        """Run a command inside, and return how it ended. `options` are those of the Docker SDK's `exec_run`."""
+        status, (out, err) = self.raw.exec_run(list(command), demux=True, **options)
+        return Outcome(status, (out or b"").decode(), (err or b"").decode())
+
     def processes(self) -> list[str]:
         """Return the command lines of the container's processes: the slim image has no ps."""
         rows = self.raw.top(ps_args="-eo pid,args")["Processes"]
@@ -210,6 +234,20 @@ def start(engine: docker.DockerClient, slim: str) -> Iterator[Callable[..., Cont
     `start("asgi.py", environment={…})` mounts `tests/image/apps/asgi.py` as `/app/main.py`; other keywords are those
     of the Docker SDK's `run`. `image` is the slim one unless given; `allow` takes what the log may hold.
     """
+    with starting(engine, slim) as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def start_for_all(engine: docker.DockerClient, slim: str) -> Iterator[Callable[..., Container]]:
+    """Start containers like `start`, for all tests of a module."""
+    with starting(engine, slim) as run:
+        yield run
+
+
+@contextmanager
+def starting(engine: docker.DockerClient, slim: str) -> Iterator[Callable[..., Container]]:
+    """What `start` does, for as long as the context lasts."""
     containers: list[Container] = []
 
     def run(
@@ -254,6 +292,15 @@ def mount(tmp_path: Path) -> Callable[..., dict[str, dict[str, str]]]:
         return {str(file): {"bind": at, "mode": "ro"}}
 
     return write
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """A folder that the container may write to as well."""
+    path = tmp_path / "app"
+    path.mkdir(mode=0o777)
+    path.chmod(0o777)
+    return Folder(path)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import ssl
 import threading
 import time
 from collections import Counter
@@ -145,10 +146,11 @@ class Connection:
         self.pid = 0
 
     @classmethod
-    async def open(cls, host: str, port: int, patience: float) -> Connection:
+    async def open(cls, host: str, port: int, patience: float, tls: ssl.SSLContext | None = None) -> Connection:
         """Connect, or raise Lost."""
         try:
-            return cls(*await asyncio.wait_for(asyncio.open_connection(host, port, limit=2**20), patience))
+            opened = asyncio.open_connection(host, port, limit=2**20, ssl=tls)
+            return cls(*await asyncio.wait_for(opened, patience))
         except ConnectionRefusedError:
             raise Lost(REFUSED) from None
         except (OSError, TimeoutError) as error:
@@ -200,7 +202,11 @@ class Connection:
 
     def close(self) -> None:
         with contextlib.suppress(OSError, RuntimeError):
-            self.writer.close()
+            if self.writer.get_extra_info("ssl_object"):
+                # Closing would wait for the server to do the same, perhaps beyond the end of the event loop.
+                self.writer.transport.abort()
+            else:
+                self.writer.close()
 
 
 @dataclass
@@ -222,6 +228,7 @@ class Load:
     pause: float = 0.0
     """The longest pause of a client between two requests, in seconds."""
     paths: tuple[str, ...] = ("/echo", "/echo", "/echo", "/post", "/stream")
+    tls: ssl.SSLContext | None = None
     seed: int = 0
     report: Report = field(default_factory=Report)
     finishing: threading.Event = field(default_factory=threading.Event)
@@ -288,7 +295,7 @@ class Load:
                         connection.close()
                         connection = None
                     if connection is None:
-                        connection = await Connection.open(self.host, self.port, self.late)
+                        connection = await Connection.open(self.host, self.port, self.late, self.tls)
                     pid = connection.pid
                     answer = await self.ask(connection, number, keep)
                 connection.pid = answer.pid
@@ -328,4 +335,23 @@ class Load:
             raise Lost(WRONG, f"status {answer.status}, number {answer.headers.get('x-number')}")
         if answer.body != payload(number, size):
             raise Lost(WRONG, f"body of {len(answer.body)} bytes instead of {size}")
+        return answer
+
+
+@dataclass
+class Readers(Load):
+    """Clients that read one path of an application that numbers nothing: `right` is the body of every answer."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    right: bytes = b""
+
+    async def ask(self, connection: Connection, number: int, keep: bool) -> Answer:
+        lines = [f"GET {self.random.choice(self.paths)} HTTP/1.1", "Host: test"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines += [] if keep else ["Connection: close"]
+        answer = await connection.ask("\r\n".join([*lines, "", ""]).encode())
+        if answer.status >= 500:
+            raise Lost(ERROR, answer.status)
+        if answer.status != 200 or answer.body != self.right:
+            raise Lost(WRONG, f"status {answer.status}, {answer.body[:100]!r}")
         return answer

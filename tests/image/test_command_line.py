@@ -215,7 +215,7 @@ def test_health_where_no_server_runs(finish):
     outcome = finish(command=["health"])
 
     assert outcome.status == 0
-    assert outcome.out == "healthy: no Paddock server runs here\n"
+    assert outcome.out == "healthy: no Paddock server runs here, and nothing else is checked\n"
 
 
 # Any other command
@@ -247,6 +247,48 @@ def test_the_environment_of_other_commands_is_untouched(finish):
 
     # Every shell sets PWD, and the entrypoint starts as one.
     assert set(through.splitlines()) - {"PWD=/app"} == set(directly.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("command", "out"),
+    [
+        (
+            ["sh", "-c", "echo $DB_PASSWORD ${DB_PASSWORD_FILE-gone} $API_KEY ${UNSET-no} $$"],
+            "hunter2 gone direct no 1\n",
+        ),
+        (["grep", "-E", "Sig(Blk|Ign):", "/proc/self/status"], f"SigBlk:\t{0:016x}\nSigIgn:\t{0:016x}\n"),
+        (["paddock", "check"], "main:app: ASGI 3, served by 1 worker of class uvicorn\n"),
+    ],
+)
+def test_other_commands_have_the_secrets(finish, mount, command, out):
+    environment = {
+        "SECRETS_ENV": "DB_PASSWORD,API_KEY,UNSET",
+        "DB_PASSWORD_FILE": "/run/secrets/db",
+        "API_KEY": "direct",
+        "WORKERS": "1",
+    }
+    outcome = finish("observed.py", command, environment=environment, volumes=mount("/run/secrets/db", "hunter2\n"))
+
+    assert (outcome.status, outcome.out, outcome.err) == (0, out, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "status", "said"),
+    [
+        (["pwd"], {"DB_PASSWORD_FILE": "/nope"}, 78, "DB_PASSWORD_FILE='/nope': cannot be read"),
+        (["pwd"], {"DB_PASSWORD_FILE": "/etc/hostname", "DB_PASSWORD": "x"}, 78, "are both set"),
+        (["pwd"], {"SECRETS_ENV": "A,,B"}, 78, "SECRETS_ENV='A,,B': an item of the list is empty"),
+        (["gunicorn", "--version"], {"DB_PASSWORD_FILE": "/nope"}, 78, "DB_PASSWORD_FILE='/nope': cannot be read"),
+        (["nope", "--flag"], {}, 127, "paddock: error: nope: not found"),
+        (["/etc/passwd"], {}, 126, "paddock: error: /etc/passwd: Permission denied"),
+    ],
+)
+def test_commands_that_cannot_have_the_secrets_or_cannot_be_run(finish, command, environment, status, said):
+    outcome = finish(command=command, environment={"SECRETS_ENV": "DB_PASSWORD", **environment})
+
+    assert (outcome.status, outcome.out) == (status, "")
+    assert said in outcome.err
+    assert len(outcome.err.splitlines()) == 1
 
 
 def test_a_command_that_is_not_there(finish):

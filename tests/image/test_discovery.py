@@ -2,7 +2,7 @@
 
 import pytest
 
-from conftest import Outcome, wait_until
+from conftest import Container, wait_until
 
 ASGI = """
 async def app(scope, receive, send):
@@ -128,18 +128,14 @@ def check(engine, slim, tmp_path_factory):
     for path in (root, *root.rglob("*")):
         path.chmod(0o755)
     volumes = {str(root): {"bind": "/layouts", "mode": "ro"}}
-    container = engine.containers.run(slim, ["sleep", "infinity"], detach=True, volumes=volumes)
+    raw = engine.containers.run(slim, ["sleep", "infinity"], detach=True, volumes=volumes)
 
     def run(layout, **environment):
         environment = {"WORKERS": "2", **environment}
-        command = ["paddock", "check"]
-        status, (out, err) = container.exec_run(
-            command, workdir=f"/layouts/{layout}", environment=environment, demux=True
-        )
-        return Outcome(status, (out or b"").decode(), (err or b"").decode())
+        return Container(raw).attempt("paddock", "check", workdir=f"/layouts/{layout}", environment=environment)
 
     yield run
-    container.remove(force=True, v=True)
+    raw.remove(force=True, v=True)
 
 
 def assert_understood(outcome, spec, kind):

@@ -99,8 +99,10 @@ WRONG = (
     ("FORWARDED_ALLOW_IPS", "*,10.0.0.0/8", "* trusts everybody and cannot be mixed with addresses"),
     ("FORWARDED_ALLOW_IPS", "10.0.0.1/8", "has host bits set"),
     ("FORWARDED_ALLOW_IPS", "proxy.example", PROXIES),
+    ("PROXY_ALLOW_IPS", "proxy.example", PROXIES),
     ("ROOT_PATH", "api", "expected a path such as /api"),
     ("ROOT_PATH", "/api/", "expected a path such as /api"),
+    ("ROOT_PATH", "/größe", "expected a path such as /api, in ASCII"),
     ("HEALTHCHECK_PATH", "health", "expected a path that starts with /"),
     # Files and directories
     ("CERTFILE", "/nope.pem", "does not exist"),
@@ -108,6 +110,8 @@ WRONG = (
     ("KEYFILE", "/etc/shadow", "cannot be read by user 10001"),
     ("CA_CERTS", "/nope.pem", READABLE),
     ("WORKER_TMP_DIR", "/nope", "does not exist"),
+    ("RELOAD_DIRS", "/app,/nope", "'/nope' does not exist"),
+    ("RELOAD_DIRS", "/etc/passwd", "'/etc/passwd' is not a directory"),
     ("WORKER_TMP_DIR", "/etc", "cannot be written by user 10001"),
     ("WORKER_TMP_DIR", "/etc/passwd", "is not a directory"),
     ("ACCESS_LOG", "/nope/access.log", "the directory '/nope' does not exist"),
@@ -217,12 +221,15 @@ def test_every_error_is_said_at_once(finish):
 
 def test_every_setting_with_a_form_refuses_nonsense_at_once(finish):
     nonsense = "!"
-    takes_any_text = {s.name for s in SETTINGS if s.parser == Text()} | {"ACCESS_LOG_FORMAT", "REQUIRED_FILES"}
+    takes_any_text = {s.name for s in SETTINGS if Text() in (s.parser, getattr(s.parser, "item", None))}
+    takes_any_text.add("ACCESS_LOG_FORMAT")
 
     errors = refusals(finish(environment={s.name: nonsense for s in SETTINGS}))
 
     refused = {error.partition("=")[0] for error in errors}
-    assert takes_any_text == {"ACCESS_LOG_FORMAT", "CIPHERS", "KEYFILE_PASSWORD", "REQUIRED_FILES"}
+    assert takes_any_text == {
+        *("ACCESS_LOG_FORMAT", "CIPHERS", "KEYFILE_PASSWORD", "RELOAD_EXCLUDES", "RELOAD_INCLUDES", "REQUIRED_FILES")
+    }
     assert {s.name for s in SETTINGS} - takes_any_text <= refused
     assert not refused & (takes_any_text - {"REQUIRED_FILES"})
 
@@ -268,6 +275,13 @@ def tls(mount):
     ("environment", "name", "expected"),
     [
         ({"RELOAD": "true", "PRELOAD_APP": "true"}, "RELOAD", "cannot work with PRELOAD_APP"),
+        ({"RELOAD": "true", "RELOAD_DIRS": "/app,/"}, "RELOAD_DIRS", "whole file system"),
+        ({"RELOAD": "true", "GUNICORN_RELOAD_ENGINE": "poll"}, "GUNICORN_RELOAD_ENGINE", "use RELOAD_DIRS"),
+        (
+            {"RELOAD": "true", "GUNICORN_RELOAD_EXTRA_FILES": "/etc/hosts"},
+            "GUNICORN_RELOAD_EXTRA_FILES",
+            "RELOAD_INCLUDES",
+        ),
         ({"KEYFILE": "/tls/localhost.key"}, "KEYFILE", "set without CERTFILE"),
         ({"CERTFILE": "/tls/localhost.crt"}, "CERTFILE", "KEYFILE is not set"),
         ({"CERTFILE": "/tls/localhost.key", "KEYFILE": "/tls/localhost.key"}, "CERTFILE", "holds no certificate"),
@@ -289,6 +303,13 @@ def tls(mount):
         ({"GUNICORN_HTTP_PROTOCOLS": "h2,h1", "WORKER_CLASS": "uvicorn"}, "GUNICORN_HTTP_PROTOCOLS", "HTTP/2"),
         ({"GUNICORN_HTTP_PROTOCOLS": "h2,h1", "APP_TYPE": "asgi"}, "GUNICORN_HTTP_PROTOCOLS", "HTTP/2"),
         ({"GUNICORN_HTTP_PROTOCOLS": "h2,h1", "WORKER_CLASS": "sync"}, "GUNICORN_HTTP_PROTOCOLS", "HTTP/2"),
+        (
+            {"GUNICORN_HTTP_PROTOCOLS": "h2,h1"},
+            "GUNICORN_HTTP_PROTOCOLS",
+            "package h2, 4.1.0 or newer, is not installed",
+        ),
+        ({"UVICORN_HTTP": "zttp", "UVICORN_HTTP2": "true"}, "UVICORN_HTTP", "package zttp is not installed"),
+        ({"UVICORN_HTTP2": "true"}, "UVICORN_HTTP2", "needs UVICORN_HTTP=zttp"),
         ({"APP_TYPE": "wsgi", "WORKER_CLASS": "uvicorn"}, "WORKER_CLASS", "serves ASGI applications only"),
         ({"APP_TYPE": "asgi", "WORKER_CLASS": "gthread"}, "WORKER_CLASS", "serves WSGI applications only"),
         ({"APP_TYPE": "asgi2", "WORKER_CLASS": "asgi"}, "WORKER_CLASS", "serves ASGI 3 applications only"),

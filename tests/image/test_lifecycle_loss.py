@@ -193,7 +193,12 @@ class Balancer:
 
 @pytest.fixture
 def balancer(start, tools, mount):
-    container = start(image=f"{tools}:haproxy", volumes=mount("/etc/haproxy/haproxy.cfg", CONFIGURATION), allow=("",))
+    container = start(
+        image=f"{tools}:haproxy",
+        command=["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"],
+        volumes=mount("/etc/haproxy/haproxy.cfg", CONFIGURATION),
+        allow=("",),
+    )
     balancer = Balancer(container)
 
     def answers():

@@ -113,6 +113,22 @@ def test_websocket_is_told(server):
     assert_shut_down(container, "echo_asgi.py")
 
 
+def test_endless_stream_learns_of_the_stop(server):
+    """Uvicorn's `Server.handle_exit` is called, where sse-starlette listens, but not while new streams are accepted."""
+    container = server("endless_asgi.py", DRAIN_DELAY="2", GRACEFUL_TIMEOUT="20")
+    with asking(container.address, "/") as client:
+        container.wait_for_log("stream begins")
+        began = time.monotonic()
+        container.signal("TERM")
+        received_until(client, b"farewell\r\n0\r\n\r\n")
+        # The delay, and far from the 15 seconds after which it would be cut off.
+        assert 1.9 < time.monotonic() - began < 10
+
+    assert container.wait_exit() == 0
+    assert container.logs().count("handle_exit 15 in") == 1
+    assert_shut_down(container, "endless_asgi.py")
+
+
 @APPS
 @pytest.mark.parametrize("said", ["nothing", "half a request", "a whole request"])
 def test_idle_connections_hold_nothing_up(server, app, said):
@@ -261,6 +277,31 @@ def test_quick_end_after_a_graceful_one(server, app):
     assert seconds < GRACEFUL * 0.75
 
 
+HANDING_OVER = """
+import time
+
+def post_worker_init(worker):
+    def submit(*arguments):
+        with worker.tpool._shutdown_lock:
+            print("a connection is handed over", flush=True)
+            time.sleep(60)
+
+    worker.tpool.submit = submit
+"""
+
+
+def test_quick_end_while_a_thread_is_given_a_connection(start, mount):
+    """The signal interrupts the thread that holds the pool's lock: nothing may wait for that lock."""
+    volumes = mount("/app/gunicorn_conf.py", HANDING_OVER)
+    container = start("echo_wsgi.py", volumes=volumes, environment={"WORKERS": "1"}).wait_ready()
+    with asking(container.address, "/"):
+        container.wait_for_log("a connection is handed over")
+        status, seconds = ended(container, "INT")
+
+    assert status == 0
+    assert seconds < 5
+
+
 # --- During the start ---
 
 
@@ -276,6 +317,68 @@ def test_stop_while_the_application_is_imported(start, app, preload):
     assert seconds < 5
 
 
+KINDS = {
+    "asgi": """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+""",
+    "wsgi": """
+def app(environ, start_response):
+    start_response("204 No Content", [])
+    return []
+""",
+}
+
+
+SWALLOWS = """
+import time
+
+class Swallowing:
+    def __del__(self):
+        print("importing", flush=True)
+        time.sleep(60)
+
+Swallowing()
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_import_that_swallows_exceptions_holds_no_stop_up(start, mount, kind):
+    """Python ignores what is raised in `__del__` and in the callbacks of weak references, which importing has."""
+    container = start(volumes=mount("/app/main.py", SWALLOWS + KINDS[kind]), allow=("Exception ignored", "Traceback"))
+    container.wait_for_log("importing")
+    status, seconds = ended(container)
+
+    assert status == 0
+    assert seconds < 5
+    assert "Ready" not in container.logs()
+
+
+HASTY = """
+import os, signal
+
+set_handler = signal.signal
+
+def set_and_be_told(number, handler):
+    before = set_handler(number, handler)
+    if number == signal.SIGTERM and handler == signal.SIG_DFL:
+        os.kill(os.getpid(), number)
+    return before
+
+signal.signal = set_and_be_told
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_booting_worker_is_at_no_moment_without_its_handlers(start, mount, kind):
+    """A signal that came at such a moment would kill it, and look like a crash."""
+    container = start(volumes=mount("/app/main.py", HASTY + KINDS[kind]), environment={"WORKERS": "1"}).wait_ready()
+
+    assert container.stop() == 0
+
+
 def test_stream_of_a_client_that_left_holds_nothing_up(server):
     """A client that leaves is no reason to wait for what it asked for."""
     container = server("echo_asgi.py", allow=("WARNING|ERROR|Cancelled",))
@@ -284,3 +387,33 @@ def test_stream_of_a_client_that_left_holds_nothing_up(server):
     _, seconds = ended(container)
     assert seconds < GRACEFUL + 1
     assert_shut_down(container, "echo_asgi.py")
+
+
+LAST_MOMENTS = """
+import os, time
+
+def linger(name, os=os, time=time):
+    os.write(2, f"worker {os.getpid()} is at {name}\\n".encode())
+    while not os.path.exists(f"/tmp/{name}"):
+        time.sleep(0.01)
+
+class Lasting:
+    def __del__(self, linger=linger):
+        linger("interpreter-end")
+
+lasting = Lasting()
+"""
+
+
+@pytest.mark.parametrize(("kind", "loop"), [("asgi", "uvloop"), ("asgi", "asyncio"), ("wsgi", "")])
+def test_a_second_signal_finds_a_worker_in_its_last_moments(start, mount, kind, loop):
+    """It ends what it is at, also when the event loop or the interpreter has taken its handlers away."""
+    conf = "def worker_exit(server, worker):\n    from main import linger\n    linger('worker-exit')\n"
+    volumes = mount("/app/main.py", LAST_MOMENTS + KINDS[kind]) | mount("/app/gunicorn_conf.py", conf)
+    container = start(volumes=volumes, environment={"WORKERS": "1", "UVICORN_LOOP": loop}).wait_ready()
+    container.signal("TERM")
+    for moment in ("worker-exit", "interpreter-end"):
+        pid = container.wait_for_log(rf"(?<=worker )\d+(?= is at {moment})")
+        container.run("sh", "-c", f"kill -TERM {pid}; touch /tmp/{moment}")
+
+    assert container.wait_exit() == 0

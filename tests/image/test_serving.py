@@ -26,3 +26,35 @@ def test_arbiter_is_the_first_process(start):
 
     assert container.get().json()["ppid"] == 1
     assert "/opt/paddock/lib/paddock" in container.host.file("/proc/1/cmdline").content_string
+
+
+SILENCING = """
+import logging.config
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        # Unless told not to, this disables every logger that it does not name.
+        logging.config.dictConfig({"version": 1, "root": {"level": "CRITICAL"}})
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+    assert scope["path"] != "/broken"
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body"})
+"""
+
+
+def test_application_that_configures_logging_silences_itself_alone(start, project):
+    container = start(
+        volumes=project({"main.py": SILENCING}),
+        environment={"WORKERS": "1"},
+        allow=("Exception in ASGI application", "Traceback"),
+    ).wait_ready()
+
+    assert [container.get(path).status_code for path in ("/fine", "/broken")] == [200, 500]
+    container.wait_for_log(r'"GET /fine HTTP/1.1" 200')
+    container.wait_for_log(r'"GET /broken HTTP/1.1" 500')
+    container.wait_for_log(r"assert scope\[\"path\"\] != \"/broken\"")
+    assert container.stop() == 0
+    assert "uvicorn: Application shutdown complete" in container.logs()

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import APPS, wait_until
+from conftest import wait_until
 
 ASGI = "observed.py"
 WSGI = "observed_wsgi.py"
@@ -174,21 +174,6 @@ def test_worker_tmp_dir(serve, directory):
     assert re.search(r"paddock-\d*\.state", container.run("ls", directory))
 
 
-@BOTH
-def test_reload(serve, tmp_path, app):
-    app = (APPS / app).read_text()
-    module = tmp_path / "main.py"
-    module.write_text(f"{app}\nprint('the old code', flush=True)\n")
-    tmp_path.chmod(0o755)
-    volumes = {str(tmp_path): {"bind": "/app", "mode": "ro"}}
-    container = serve(None, {"RELOAD": "true"}, volumes=volumes, allow=("Reloader is on",))
-    assert container.logs().count("the old code") == 1
-
-    module.write_text(f"{app}\nprint('the new code', flush=True)\n")
-
-    container.wait_for_log("the new code")
-
-
 # Network
 
 
@@ -307,12 +292,12 @@ def test_uvicorn_proxy_headers(serve):
 
 @BOTH
 def test_root_path(serve, app):
-    container = serve(app, {"ROOT_PATH": "/api"})
+    container = serve(app, {"ROOT_PATH": "/api", "READY_PATH": "/ready"})
 
+    assert container.get("/ready").text == container.get("/api/ready").text == "ready"
     stripped, whole = container.get("/items").json(), container.get("/api/items").json()
     assert stripped["root_path"] == whole["root_path"] == "/api"
-    if app == WSGI:
-        assert stripped["path_info"] == whole["path_info"] == "/items"
+    assert stripped["path_info"] == whole["path_info"] == ("/items" if app == WSGI else "/api/items")
 
 
 @BOTH
@@ -322,11 +307,24 @@ def test_no_root_path(serve, app):
     assert (answer["root_path"], answer["path_info"]) == ("", "/api/items")
 
 
-def test_proxy_protocol(serve):
-    container = serve(WSGI, {"PROXY_PROTOCOL": "v1", "GUNICORN_PROXY_ALLOW_IPS": "*"})
-    request = b"PROXY TCP4 203.0.113.9 198.51.100.1 40000 8000\r\n" + HALF_A_REQUEST + b"Connection: close\r\n\r\n"
-    with raw(container, request) as connection:
-        assert b'"client": "203.0.113.9"' in received(connection)
+ANNOUNCED = b"PROXY TCP4 203.0.113.9 198.51.100.1 40000 8000\r\n"
+FOR_ITSELF = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+"""Version 2 of a connection that the proxy makes for itself: https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt"""
+
+
+@pytest.mark.parametrize(("value", "header", "client"), [("v1", ANNOUNCED, "203.0.113.9"), ("v2", FOR_ITSELF, "172.")])
+def test_proxy_protocol(serve, value, header, client):
+    """It holds for the whole connection."""
+    container = serve(WSGI, {"PROXY_PROTOCOL": value, "PROXY_ALLOW_IPS": "172.16.0.0/12", "BIND": "[::]:8000"}, **IPV6)
+    with raw(container, header + REQUEST + HALF_A_REQUEST + b"Connection: close\r\n\r\n") as connection:
+        assert received(connection).count(b'"client": "' + client.encode()) == 2
+
+
+def test_proxy_allow_ips(serve):
+    environment = {"PROXY_PROTOCOL": "v1", "PROXY_ALLOW_IPS": "192.0.2.1"}
+    container = serve(WSGI, environment, allow=("Proxy request from '172",))
+    with raw(container, ANNOUNCED + REQUEST) as connection:
+        assert received(connection).startswith(b"HTTP/1.1 403")
 
 
 # Logging
@@ -642,6 +640,13 @@ def test_gunicorn_secure_scheme_headers(serve):
     environment = {"GUNICORN_SECURE_SCHEME_HEADERS": '{"X-TLS": "yes"}', "FORWARDED_ALLOW_IPS": "*"}
 
     assert serve(WSGI, environment).get(headers={"X-TLS": "yes"}).json()["scheme"] == "https"
+
+
+@pytest.mark.parametrize(("names", "root_path"), [("", ""), ("SCRIPT_NAME", "/api")])
+def test_gunicorn_forwarder_headers(serve, names, root_path):
+    container = serve(WSGI, {"FORWARDED_ALLOW_IPS": "*", "GUNICORN_FORWARDER_HEADERS": names})
+
+    assert container.get("/api/items", headers={"SCRIPT_NAME": "/api"}).json()["root_path"] == root_path
 
 
 def test_gunicorn_logconfig_dict(start):
