@@ -1,0 +1,1 @@
+"""Races, simulated in the background."""

@@ -1,0 +1,1 @@
+"""Championship standings."""

@@ -1,0 +1,208 @@
+"""The Kubernetes example: rendered, valid, restricted; and the image does what its pods are set to do."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+
+KUBERNETES = Path(__file__).parents[2] / "examples/kubernetes"
+
+OVERLAYS = ["base", "overlays/staging", "overlays/production"]
+
+VERSIONS = ["1.33", "1.37"]
+"""The oldest and the newest that are supported: https://kubernetes.io/releases/"""
+
+
+@pytest.fixture(scope="module")
+def rendered(engine, tools):
+    """Render a directory of the example as `kubectl apply --kustomize` does; return its objects by kind."""
+
+    def render(directory):
+        text = engine.containers.run(
+            f"{tools}:kubectl",
+            ["kubectl", "kustomize", f"/kubernetes/{directory}"],
+            volumes={str(KUBERNETES): {"bind": "/kubernetes", "mode": "ro"}},
+            remove=True,
+        )
+        objects = list(yaml.safe_load_all(text))
+        by_kind = {each["kind"]: each for each in objects}
+        assert len(by_kind) == len(objects)
+        return by_kind
+
+    return render
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def objects(request, rendered):
+    return rendered(request.param)
+
+
+def pods(objects):
+    """The pods that the objects lead to: the web server's and the migration's."""
+    return [objects[kind]["spec"]["template"]["spec"] for kind in ("Deployment", "Job")]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_valid(objects, version):
+    for each in objects.values():
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+
+
+def violations(pod):
+    """What the Pod Security Standard "restricted" forbids and `pod` does.
+
+    https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+    """
+    shared = pod.get("securityContext", {})
+    for field in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(field):
+            yield field
+    for volume in pod.get("volumes", []):
+        yield from (f"volume {kind}" for kind in volume.keys() - {"name"} - VOLUMES)
+    for container in pod["containers"] + pod.get("initContainers", []) + pod.get("ephemeralContainers", []):
+        own = container.get("securityContext", {})
+        merged = {**shared, **own}
+        if merged.get("runAsNonRoot") is not True:
+            yield "runAsNonRoot"
+        if merged.get("runAsUser") == 0:
+            yield "runAsUser"
+        if merged.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"):
+            yield "seccompProfile"
+        if own.get("allowPrivilegeEscalation") is not False:
+            yield "allowPrivilegeEscalation"
+        if own.get("privileged") or own.get("procMount", "Default") != "Default" or merged.get("seLinuxOptions"):
+            yield "privileged"
+        capabilities = own.get("capabilities", {})
+        if "ALL" not in capabilities.get("drop", []) or set(capabilities.get("add", [])) - {"NET_BIND_SERVICE"}:
+            yield "capabilities"
+        if shared.get("sysctls") or any(port.get("hostPort") for port in container.get("ports", [])):
+            yield "host"
+
+
+def test_restricted(objects):
+    assert len(pods(objects)) == 2
+    for pod in pods(objects):
+        assert list(violations(pod)) == []
+        # Beyond the standard.
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
+        assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in pod["containers"])
+        assert all(container["resources"]["limits"]["memory"] for container in pod["containers"])
+
+
+@pytest.mark.parametrize(
+    ("change", "violation"),
+    [
+        (lambda pod: pod["containers"][0].pop("securityContext"), "allowPrivilegeEscalation"),
+        (lambda pod: pod.update(securityContext={}), "runAsNonRoot"),
+        (lambda pod: pod.update(hostNetwork=True), "hostNetwork"),
+        (lambda pod: pod["volumes"].append({"name": "host", "hostPath": {"path": "/"}}), "volume hostPath"),
+        (lambda pod: pod["containers"][0]["securityContext"]["capabilities"].update(add=["SYS_ADMIN"]), "capabilities"),
+    ],
+)
+def test_the_policy_finds_what_is_not(rendered, change, violation):
+    pod = pods(rendered("base"))[0]
+    change(pod)
+
+    assert violation in list(violations(pod))
+
+
+def container_of(objects):
+    return objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+
+
+def seconds(objects, name):
+    return int(next(each["value"] for each in container_of(objects)["env"] if each["name"] == name))
+
+
+def test_grace_periods_fit_each_other(objects):
+    pod = objects["Deployment"]["spec"]["template"]["spec"]
+
+    assert pod["terminationGracePeriodSeconds"] > seconds(objects, "GRACEFUL_TIMEOUT") > seconds(objects, "DRAIN_DELAY")
+    # A proxy learns of a stop by readiness, at the latest.
+    readiness = container_of(objects)["readinessProbe"]
+    assert readiness["periodSeconds"] * readiness["failureThreshold"] <= seconds(objects, "DRAIN_DELAY")
+
+
+def test_probes_leave_the_server_its_time(objects):
+    startup, liveness = (container_of(objects)[probe] for probe in ("startupProbe", "livenessProbe"))
+
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 120  # BOOT_TIMEOUT
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] > 30  # TIMEOUT
+
+
+def test_names_lead_to_each_other(objects):
+    labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        objects["Service"]["spec"]["selector"],
+        objects["Deployment"]["spec"]["selector"]["matchLabels"],
+        objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+    ]
+    assert all(selector.items() <= labels.items() for selector in selectors)
+    # Else the service would send requests to the migration.
+    migration = objects["Job"]["spec"]["template"]["metadata"]["labels"]
+    assert not selectors[0].items() <= migration.items()
+    assert (
+        objects["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"]
+        == objects["Deployment"]["metadata"]["name"]
+    )
+    (port,) = objects["Service"]["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (8000, container_of(objects)["ports"][0]["name"])
+    config = objects["ConfigMap"]["metadata"]["name"]
+    assert all(pod["containers"][0]["envFrom"] == [{"configMapRef": {"name": config}}] for pod in pods(objects))
+
+
+def test_secrets_are_files(objects):
+    for pod in pods(objects):
+        (container,) = pod["containers"]
+        files = {each["name"]: each["value"] for each in container["env"] if each["name"].endswith("_FILE")}
+        assert files.keys() == {"SECRET_KEY_FILE", "PGPASSWORD_FILE"}
+        mounted = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "secrets"]
+        assert all(Path(file).parent == Path(mounted[0]) for file in files.values())
+
+
+def test_overlays_name_their_image(rendered):
+    images = {overlay: {pod["containers"][0]["image"] for pod in pods(rendered(overlay))} for overlay in OVERLAYS}
+
+    assert images == {
+        "base": {"paddock-example:django"},
+        "overlays/staging": {"registry.example.com/timing:main"},
+        "overlays/production": {"registry.example.com/timing:1.4.0"},
+    }
+
+
+def test_the_image_does_what_the_pod_is_set_to_do(start, rendered, mount):
+    """Start a container as the kubelet would start the pod's, but for the database and the clock of its probes."""
+    objects = rendered("base")
+    spec = container_of(objects)
+    environment = {**objects["ConfigMap"]["data"], **{each["name"]: each["value"] for each in spec["env"]}}
+    environment["DATABASE_URL"] = "sqlite:////tmp/timing.sqlite3"
+    limits = spec["resources"]["limits"]
+    container = start(
+        image="paddock-example:django",
+        environment=environment,
+        volumes=mount("/run/secrets/timing/secret_key", "secret") | mount("/run/secrets/timing/db_password", "secret"),
+        read_only=spec["securityContext"]["readOnlyRootFilesystem"],
+        cap_drop=spec["securityContext"]["capabilities"]["drop"],
+        security_opt=["no-new-privileges"],
+        tmpfs={"/tmp": "mode=1777"},
+        nano_cpus=int(limits["cpu"]) * 10**9,
+        mem_limit=int(re.fullmatch(r"(\d+)Mi", limits["memory"])[1]) * 2**20,
+    ).wait_healthy()
+
+    assert container.workers() == 2
+    assert container.get(spec["readinessProbe"]["httpGet"]["path"]).status_code == 200
+    liveness = spec["livenessProbe"]["httpGet"]
+    headers = {each["name"]: each["value"] for each in liveness["httpHeaders"]}
+    assert container.get(liveness["path"], headers=headers).status_code == 200
+    asked = time.monotonic()
+    assert container.stop(objects["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) == 0
+    assert time.monotonic() - asked >= seconds(objects, "DRAIN_DELAY")
