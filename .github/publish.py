@@ -1,0 +1,241 @@
+"""Publish the images: build and push them under a tag of their commit, then give those same bytes their tags.
+
+`./dev publish` runs it, and so does the release workflow, with the tests of the image between the two steps. A tag that
+holds a version is set once and never again; the others move only when everything has been pushed, all of them or none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+QUIETLY = ("--progress=quiet", "--prefer-index=false")
+"""How imagetools makes a tag of a digest, and not of an index around it."""
+
+
+class PublishError(Exception):
+    """Why nothing more is done."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag, the image that it is to name, by digest, and the digest that it has now (none if it is new)."""
+
+    name: str
+    source: str
+    current: str
+
+    @property
+    def digest(self) -> str:
+        """The digest that the tag is to have."""
+        return self.source.partition("@")[2]
+
+
+def docker(*arguments: str, **environment: str) -> str:
+    """Run docker, show its messages, and return its output.
+
+    Raises:
+        PublishError: when it fails.
+    """
+    done = subprocess.run(
+        ["docker", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PublishError(f"docker {' '.join(arguments[:3])} … ended with {done.returncode}")
+    return done.stdout
+
+
+def repository(tag: str) -> str:
+    """Return what stands before a tag: the registry may have a port."""
+    return tag.rpartition(":")[0]
+
+
+def bake(arguments: list[str], **environment: str) -> dict[str, dict]:
+    """Return bake's targets of the group `all`."""
+    plan = docker("buildx", "bake", "--print", "all", *arguments, **environment)
+    return {name: target for name, target in json.loads(plan)["target"].items() if target.get("tags")}
+
+
+def manifest(reference: str) -> dict | None:
+    """Return what a registry has under a tag or digest, None if it has nothing.
+
+    Raises:
+        PublishError: when the registry does not say.
+    """
+    done = subprocess.run(
+        ["docker", "buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", reference],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    if "not found" in done.stderr:
+        return None
+    raise PublishError(f"{reference}: {done.stderr.strip()}")
+
+
+def platforms(found: dict) -> set[str]:
+    """Return the digests of an image's platforms: the attestations beside them say when they were built."""
+    inside = found.get("manifests") or [found]
+    return {each["digest"] for each in inside if "vnd.docker.reference.type" not in each.get("annotations", {})}
+
+
+def pinned_base(python: str) -> str:
+    """Return the base image with its digest; without one when it comes from no registry."""
+    base = os.environ.get("BASE_IMAGE", "python:{python}-slim-trixie").replace("{python}", python)
+    try:
+        found = manifest(base)
+    except PublishError as error:
+        print(f"publish: the base is not pinned, no registry answers for it: {error}", file=sys.stderr)
+        return base
+    return f"{base}@{found['digest']}" if found else base
+
+
+def moved_bases(image: str) -> list[str]:
+    """Return the published images whose base is another one by now, each with its base."""
+    moved = []
+    for target in bake([], IMAGE=image).values():
+        tag, base = target["tags"][0], pinned_base(target["args"]["PYTHON_VERSION"])
+        if base not in docker("buildx", "imagetools", "inspect", "--format", "{{json .Image}}", tag):
+            moved.append(f"{tag} {base}")
+    return moved
+
+
+def push(image: str, options: argparse.Namespace) -> dict[str, str]:
+    """Build and push everything under the commit's tags; return the digest of each target."""
+    if changes := git("status", "--porcelain"):
+        raise PublishError(f"there are changes that no commit has:\n{changes}")
+    stage = f"sha-{git('rev-parse', '--short=12', 'HEAD')}"
+    arguments = [
+        "--provenance=mode=max",
+        # The containerd image store writes the timestamps anew only when it does not keep the image.
+        "--set=*.output=type=image,push=true,rewrite-timestamp=true,unpack=false,store=false",
+    ]
+    if options.sbom:
+        arguments.append("--sbom=true")
+    if options.platform:
+        arguments.append(f"--set=*.platform={options.platform}")
+    environment = {"IMAGE": image, "STAGE": stage, "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct")}
+    for name, target in bake([], **environment).items():
+        arguments.append(f"--set={name}.args.BASE_IMAGE={pinned_base(target['args']['PYTHON_VERSION'])}")
+    metadata = options.digests.with_suffix(".metadata.json")
+    docker("buildx", "bake", "all", f"--metadata-file={metadata}", *arguments, **environment)
+    built = json.loads(metadata.read_text())
+    return {name: built[name]["containerimage.digest"] for name in bake([], **environment)}
+
+
+def git(*arguments: str) -> str:
+    """Return what git says."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def planned(image: str, source: str, digests: dict[str, str]) -> list[Tag]:
+    """Return the tags in `image` of what was pushed to `source`, those that never move first."""
+    targets = bake([], IMAGE=image)
+    tags = [
+        Tag(tag, f"{source}@{digests[name]}", (manifest(tag) or {}).get("digest", ""))
+        for name, target in targets.items()
+        if name in digests
+        for tag in target["tags"]
+    ]
+    return sorted(tags, key=lambda tag: not is_fixed(tag.name, os.environ["VERSION"]))
+
+
+def is_fixed(tag: str, version: str) -> bool:
+    """Tell whether a tag holds the version, and never moves."""
+    return tag.rpartition(":")[2].partition("-")[0] == version
+
+
+def unchanged(tag: Tag) -> bool:
+    """Tell whether a tag names the same image already, be it built twice."""
+    if not tag.current or tag.current == tag.digest:
+        return bool(tag.current)
+    return platforms(manifest(tag.name) or {}) == platforms(manifest(tag.source) or {})
+
+
+def move(tags: list[Tag]) -> None:
+    """Set the tags, and put back those that were moved when one of them fails.
+
+    Raises:
+        PublishError: which says what could not be set, and what could not be put back.
+    """
+    moved: list[Tag] = []
+    try:
+        for tag in tags:
+            docker("buildx", "imagetools", "create", *QUIETLY, "--tag", tag.name, tag.source)
+            moved.append(tag)
+    except PublishError as error:
+        for done in reversed(moved):
+            if done.current:
+                before = f"{repository(done.name)}@{done.current}"
+                docker("buildx", "imagetools", "create", *QUIETLY, "--tag", done.name, before)
+        raise PublishError(f"{error}; the tags that had moved are what they were") from error
+
+
+def main() -> int:
+    """Publish as the command line says."""
+    parser = argparse.ArgumentParser(prog="./dev publish", description=__doc__, add_help=True)
+    parser.add_argument("--registry", required=True, help="where to, such as ghcr.io/someone or 127.0.0.1:5000")
+    parser.add_argument("--platform", help="such as linux/amd64,linux/arm64; the builder's own unless given")
+    parser.add_argument("--sbom", action="store_true", help="attach BuildKit's SBOM, whose scanner is on Docker Hub")
+    parser.add_argument("--rebuild", action="store_true", help="leave the tags with the version alone, move the others")
+    parser.add_argument("--source", help="another registry, where --only push has pushed to: the images are copied")
+    parser.add_argument("--only", choices=["push", "tag", "compare"], help="one of the steps; or say which bases moved")
+    parser.add_argument(
+        "--digests", type=Path, default=ROOT / ".cache/digests.json", help="what was pushed, for the second step"
+    )
+    options = parser.parse_args()
+    image = f"{options.registry.rstrip('/')}/paddock"
+    try:
+        if options.only == "compare":
+            print(*moved_bases(image), sep="\n", end="")
+            return 0
+        if options.only != "tag":
+            options.digests.write_text(json.dumps(push(image, options), indent=2))
+        digests = json.loads(options.digests.read_text())
+        for name, digest in digests.items():
+            print(f"{name} {image}@{digest}")
+        if options.only != "push":
+            source = f"{options.source.rstrip('/')}/paddock" if options.source else image
+            set_tags(planned(image, source, digests), options.rebuild)
+    except PublishError as error:
+        print(f"publish: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def set_tags(tags: list[Tag], rebuild: bool) -> None:
+    """Give what was pushed its tags.
+
+    Raises:
+        PublishError: when a tag with the version is there with other contents; then none is touched.
+    """
+    version = os.environ["VERSION"]
+    changed = [tag for tag in tags if not unchanged(tag)]
+    refused = [tag.name for tag in changed if tag.current and is_fixed(tag.name, version)]
+    if rebuild:
+        changed = [tag for tag in changed if not is_fixed(tag.name, version)]
+    elif refused:
+        raise PublishError(
+            f"{', '.join(refused)}: already published with other contents; a release needs a new version"
+        )
+    move(changed)
+    for tag in tags:
+        print(tag.name, tag.digest if tag in changed else f"{tag.current} (as before)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""A registry, and a clone of the repository's last commit to publish from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import httpx
+import pytest
+from docker.models.containers import Container as DockerContainer
+
+from conftest import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+PYTHON = os.environ.get("PADDOCK_PYTHON", "3.14")
+
+CONFIGURATION = """
+version: 0.1
+storage: {filesystem: {rootdirectory: /tmp/registry}}
+http: {addr: ":5000"}
+"""
+
+DENYING = """
+defaults
+    mode http
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+frontend denying
+    bind :5001
+    http-request deny if METH_PUT { path_end /manifests/TAG }
+    default_backend registry
+backend registry
+    server registry 127.0.0.1:5000
+"""
+
+KINDS = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+
+
+@dataclass
+class Registry:
+    """A registry that is empty at first."""
+
+    container: DockerContainer
+
+    @property
+    def address(self) -> str:
+        """Where it answers: on 127.0.0.1, which Docker takes without TLS."""
+        return self.published("5000/tcp")
+
+    def published(self, port: str) -> str:
+        """Return the address under which one of its ports is published."""
+        self.container.reload()
+        return f"127.0.0.1:{self.container.ports[port][0]['HostPort']}"
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Ask its API: https://distribution.github.io/distribution/spec/api/"""
+        return httpx.get(f"http://{self.address}/v2/paddock/{path}", headers=headers, trust_env=False)
+
+    def tags(self) -> dict[str, str]:
+        """Return the digest of each tag, but for those of commits."""
+        names = self.get("tags/list").json().get("tags") or []
+        found = {name: self.get(f"manifests/{name}", Accept=KINDS) for name in names if not name.startswith("sha-")}
+        return {name: answer.headers["docker-content-digest"] for name, answer in found.items()}
+
+
+@contextmanager
+def tool(engine: docker.DockerClient, image: str, command: list[str], file: Path, **options: object) -> Iterator:
+    """A container that runs with `file` as its /etc/configuration."""
+    volumes = {str(file): {"bind": "/etc/configuration", "mode": "ro"}}
+    container = engine.containers.create(image, [*command, "/etc/configuration"], volumes=volumes, **options)
+    try:
+        container.start()
+        yield container
+    finally:
+        container.remove(force=True, v=True)
+
+
+def answers(address: str) -> bool:
+    """Tell whether a registry answers at an address."""
+    try:
+        return httpx.get(f"http://{address}/v2/", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def registry(engine: docker.DockerClient, tools: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry of the module's own."""
+    file = tmp_path_factory.mktemp("registry") / "config.yml"
+    file.write_text(CONFIGURATION)
+    ports = {"5000/tcp": ("127.0.0.1", None), "5001/tcp": ("127.0.0.1", None)}
+    with tool(engine, f"{tools}:registry", ["docker-registry", "serve"], file, ports=ports) as container:
+        registry = Registry(container)
+        wait_until(lambda: answers(registry.address), "the registry")
+        yield registry
+
+
+@pytest.fixture
+def denying(engine: docker.DockerClient, tools: str, registry: Registry, tmp_path: Path) -> Callable:
+    """The registry as seen where one tag cannot be set: `with denying("3.14-slim") as address`."""
+
+    @contextmanager
+    def deny(tag: str) -> Iterator[str]:
+        file = tmp_path / "haproxy.cfg"
+        file.write_text(DENYING.replace("TAG", tag))
+        network = f"container:{registry.container.id}"
+        with tool(engine, f"{tools}:haproxy", ["haproxy", "-db", "-f"], file, network_mode=network):
+            address = registry.published("5001/tcp")
+            wait_until(lambda: answers(address), "the proxy")
+            yield address
+
+    return deny
+
+
+class Clone:
+    """The last commit in a clone of its own, to change and to publish from."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run("git", "clone", "--quiet", str(ROOT), str(path), cwd=ROOT)
+
+    def run(self, *command: str, cwd: Path | None = None, **environment: str) -> str:
+        """Run a command in the clone, which must succeed, and return what it prints."""
+        status, output = self.attempt(*command, cwd=cwd, **environment)
+        assert status == 0, output
+        return output
+
+    def attempt(self, *command: str, cwd: Path | None = None, **environment: str) -> tuple[int, str]:
+        """Run a command in the clone; return its exit status and what it prints."""
+        # What ./dev has found out for the repository itself does not hold here.
+        inherited = {name: value for name, value in os.environ.items() if name not in ("CA_FILE", "REVISION")}
+        done = subprocess.run(
+            command,
+            cwd=cwd or self.path,
+            env={**inherited, "PYTHONS": PYTHON, "DEFAULT_PYTHON": PYTHON, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=3600,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def change(self, path: str, old: str, new: str) -> None:
+        """Change a file, and commit that."""
+        file = self.path / path
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+        identity = ["-c", "user.name=Someone", "-c", "user.email=someone@example.com"]
+        self.run("git", *identity, "commit", "--quiet", "--all", "--message", f"change {path}")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    """A clone of the last commit."""
+    return Clone(tmp_path / "clone")

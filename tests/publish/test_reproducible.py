@@ -1,0 +1,48 @@
+"""Two builds of one commit on the same base give the same image."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tarfile
+
+from publish.conftest import PYTHON
+
+TARGETS = [f"{variant}-{PYTHON.replace('.', '-')}" for variant in ("full", "slim")]
+
+
+def read(archive):
+    """Return the digest of the image in an OCI archive, its configuration and the digests of its layers."""
+    with tarfile.open(archive) as layout:
+
+        def blob(digest):
+            return json.load(layout.extractfile(f"blobs/{digest.replace(':', '/')}"))
+
+        # One entry for each of its tags.
+        (digest,) = {entry["digest"] for entry in json.load(layout.extractfile("index.json"))["manifests"]}
+        manifest = blob(digest)
+        layers = [layer["digest"] for layer in manifest["layers"]]
+        return digest, blob(manifest["config"]["digest"]), layers
+
+
+def build(clone, directory):
+    """Build the images where all caches are empty, those of mounts too; return what `read` says of each.
+
+    https://docs.docker.com/build/building/variables/#buildkit_cache_mount_ns
+    """
+    directory.mkdir()
+    outputs = [f"--set={name}.output=type=oci,dest={directory}/{name}.tar,rewrite-timestamp=true" for name in TARGETS]
+    clone.run(
+        *("./dev", "bake", *TARGETS, "--no-cache", "--provenance=false", f"--allow=fs.write={directory}", *outputs),
+        f"--set=*.args.BUILDKIT_CACHE_MOUNT_NS={secrets.token_hex(4)}",
+        SOURCE_DATE_EPOCH=clone.run("git", "log", "-1", "--format=%ct").strip(),
+    )
+    return {name: read(directory / f"{name}.tar") for name in TARGETS}
+
+
+def test_two_builds_are_the_same(clone, tmp_path):
+    first = build(clone, tmp_path / "first")
+    second = build(clone, tmp_path / "second")
+
+    assert first == second
+    assert len({digest for digest, _, _ in first.values()}) == len(TARGETS)
