@@ -279,7 +279,7 @@ class _Resolver:
             values["max_requests_jitter"] = Value(-(-values["max_requests"].value // 10))
         if values["root_path"].value is None:
             values["root_path"] = Value("")
-        values.setdefault("logger_class", Value("paddock.logs.Logger"))
+        values.setdefault("logger_class", Value("paddock.logs.logger.Logger"))
         # Gunicorn would believe more, and proxies pass more on as it came from the client: X-Forwarded-Ssl, and
         # SCRIPT_NAME, by which /public/admin gets past a proxy that guards /admin, and is /admin.
         values.setdefault("secure_scheme_headers", Value({"X-FORWARDED-PROTO": "https"}))

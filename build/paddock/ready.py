@@ -14,7 +14,7 @@ from typing import Any
 
 from paddock.application import Kind
 from paddock.child import fork
-from paddock.logs import UNLOGGED, Receive, Scope, Send
+from paddock.logs.access import UNLOGGED, Receive, Scope, Send
 
 METHODS = ("GET", "HEAD")
 

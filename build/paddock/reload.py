@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paddock.child import fork
-from paddock.logs import escape
+from paddock.logs.formats import escape
 
 QUIET = 0.2
 """Seconds without an event after which a change is taken to be complete: a checkout writes many files."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from paddock.environment import Resolution, resolve
 from paddock.errors import EXIT_CONFIG, Problem
-from paddock.logs import JsonFormatter
+from paddock.logs.formats import JsonFormatter
 
 
 def say(level: int, message: str, environ: Mapping[str, str] = os.environ) -> None:

@@ -14,7 +14,8 @@ from threading import get_ident
 from time import monotonic
 from typing import Any
 
-from paddock.logs import Receive, Scope, Send, escape
+from paddock.logs.access import Receive, Scope, Send
+from paddock.logs.formats import escape
 
 MARGIN = 0.5
 """Seconds before TIMEOUT that a hang is reported: the arbiter looks once a second, and kills."""

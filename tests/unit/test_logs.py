@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from gunicorn.config import Config
 
-from paddock.logs import SERVERS, Logger
+from paddock.logs.logger import SERVERS, Logger
 from paddock.settings import register
 
 SILENCING = [

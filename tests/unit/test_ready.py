@@ -15,7 +15,7 @@ import pytest
 
 from paddock import ready
 from paddock.application import Kind
-from paddock.logs import UNLOGGED
+from paddock.logs.access import UNLOGGED
 from paddock.ready import StartingResponder, in_front
 
 TLS = Path(__file__).parent / "tls"

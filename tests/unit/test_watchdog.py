@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from paddock.logs import JsonFormatter, TextFormatter
+from paddock.logs.formats import JsonFormatter, TextFormatter
 from paddock.watchdog import Watchdog, watched, watched_asgi
 
 BUILD = Path(__file__).parents[2] / "build"

@@ -31,7 +31,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.sock import ssl_context
 
 from paddock.application import Kind
-from paddock.logs import AccessLog
+from paddock.logs.access import AccessLog
 from paddock.marks import announce_ready
 from paddock.ready import in_front
 from paddock.settings import BY_KEY, UVICORN, own

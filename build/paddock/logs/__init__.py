@@ -1,0 +1,1 @@
+"""One format for everything that the servers, the image and Python's logging print."""
