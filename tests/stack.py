@@ -92,7 +92,7 @@ class Stack:
     def containers(self, service: str) -> list[Container]:
         """Return the running containers of a service."""
         label = [part.format(name=self.name, service=service) for part in self.label.split()]
-        return [Container(raw) for raw in self.engine.containers.list(filters={"label": label})]
+        return [Container(raw) for raw in self.engine.containers.list(filters={"label": label}, ignore_removed=True)]
 
     @property
     def port(self) -> int:

@@ -43,7 +43,7 @@ class Compose:
     def service(self, name: str) -> Container:
         """Return the container of a service that has one."""
         labels = [f"com.docker.compose.project={self.name}", f"com.docker.compose.service={name}"]
-        [raw] = self.engine.containers.list(all=True, filters={"label": labels})
+        [raw] = self.engine.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
         return Container(raw)
 
 

@@ -17,6 +17,8 @@ from stack import KEY, Stack, ending
 # An engine is in one swarm at most.
 pytestmark = pytest.mark.xdist_group("swarm")
 
+LOOPBACK = "127.0.0.1"
+
 DEPLOY = "docker stack deploy --detach=false --compose-file stack.yaml shop"
 STATE = "docker service inspect --format '{{.UpdateStatus.State}}' shop_app"
 
@@ -34,11 +36,15 @@ class Swarm(Stack):
 @pytest.fixture(scope="module")
 def swarm(engine):
     """The engine's swarm, which is left as it is, or one that is made for these tests."""
-    if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
+    state = engine.info()["Swarm"]
+    if state["NodeAddr"] == LOOPBACK:
+        # Of an earlier run that was interrupted: nobody else's could be reached there.
+        engine.swarm.leave(force=True)
+    elif state["LocalNodeState"] != "inactive":
         yield
         return
     bridges = engine.networks.list(names=["docker_gwbridge"])
-    engine.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+    engine.swarm.init(advertise_addr=LOOPBACK, listen_addr=f"{LOOPBACK}:2377")
     try:
         yield
     finally:
@@ -57,7 +63,10 @@ def shop(engine, tools, swarm, tmp_path_factory):
     finally:
         remove(stack, check=False)
         label = f"com.docker.stack.namespace={stack.name}"
-        wait_until(lambda: not engine.containers.list(all=True, filters={"label": label}), "the end of the stack")
+        wait_until(
+            lambda: not engine.containers.list(all=True, filters={"label": label}, ignore_removed=True),
+            "the end of the stack",
+        )
         stack.close()
 
 
