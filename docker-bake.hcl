@@ -338,3 +338,15 @@ target "environment" {
   secret     = row.name == "index" ? ["type=file,id=UV_DEFAULT_INDEX,src=tests/image/environments/index-with-password"] : []
   tags       = ["paddock-test:${PADDOCK_PYTHON}-${row.name}"]
 }
+
+# What Paddock is measured against, and wrk: see ./dev bench.
+target "bench-peers" {
+  inherits = ["_secrets"]
+  context  = "benchmarks/peers"
+  contexts = { server = "target:${target_of(DEFAULT_PYTHON, "slim")}" }
+  args = {
+    PYTHON_VERSION = DEFAULT_PYTHON
+    BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", DEFAULT_PYTHON)
+  }
+  tags = ["${IMAGE}-bench:peers"]
+}
