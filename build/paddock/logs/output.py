@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import select
+import stat
 import sys
+import termios
+import time
 from contextlib import suppress
 from typing import TextIO
 
 OUTPUT_PATIENCE = 1.0
 """Seconds that a line of the log waits for somebody to read the output before lines are lost."""
+
+LOOK = 0.001
+"""Seconds between looks at whether a pipe has room for a long line."""
 
 
 class _Failing(logging.Handler):
@@ -21,25 +28,37 @@ class _Failing(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:
         """Say what went wrong with `record`, unless it is what went wrong with the one before."""
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            super().handleError(record)
-            return
-        if self.failed != (reason := error.strerror or type(error).__name__):
+        reason = (isinstance(error, OSError) and error.strerror) or repr(error)
+        if self.failed != reason:
             self.failed = reason
-            with suppress(OSError, ValueError):
-                print(
-                    f"paddock: error: the log cannot be written, lines are lost: {reason}", file=sys.stderr, flush=True
-                )
+            with suppress(Exception):
+                line = self.remark(logging.ERROR, f"the log cannot be written, lines are lost: {reason}")
+                OutputHandler(sys.stderr).write(line)
+
+    def remark(self, level: int, message: str) -> bytes:
+        """Return a line of the image's own, in this log's format."""
+        return self.line(
+            logging.makeLogRecord(
+                {"name": "paddock", "levelno": level, "levelname": logging.getLevelName(level), "msg": message}
+            )
+        )
+
+    def line(self, record: logging.LogRecord) -> bytes:
+        """Return the line for `record`."""
+        return f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
 
 
 class FileHandler(_Failing, logging.FileHandler):
     """Appends to a file; a full disk loses lines, and nothing else."""
 
+    def __init__(self, filename: str) -> None:
+        super().__init__(filename, encoding="utf-8", errors="backslashreplace")
+
 
 class OutputHandler(_Failing, logging.StreamHandler[TextIO]):
     """Writes to the container's output, and never waits for long when nobody reads that: it would hold up requests.
 
-    Each write is of at most PIPE_BUF bytes, so that a pipe that can be written takes it whole.
+    A line that a pipe has room for is written in one piece, so that those of other processes cannot get into it.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -47,16 +66,19 @@ class OutputHandler(_Failing, logging.StreamHandler[TextIO]):
         self.descriptor = stream.fileno()
         self.writable = select.poll()
         self.writable.register(self.descriptor, select.POLLOUT)
+        self.is_file = stat.S_ISREG(os.fstat(self.descriptor).st_mode)
+        self.capacity = capacity(self.descriptor)
         self.blocked = False
+        self.torn = False
         self.lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, or lose it when the output takes none."""
         try:
-            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+            line = self.line(record)
             if self.lost and self.is_writable():
-                lost, self.lost = self.lost, 0
-                self.write(f"paddock: warning: {lost} lines of the log are lost, nobody read it\n".encode())
+                text = f"{self.lost} lines of the log are lost, nobody read it"
+                self.lost *= not self.write(self.remark(logging.WARNING, text))
             if not self.write(line):
                 self.lost += 1
         except Exception:
@@ -64,16 +86,49 @@ class OutputHandler(_Failing, logging.StreamHandler[TextIO]):
 
     def write(self, line: bytes) -> bool:
         """Write `line`; return whether all of it was taken."""
-        for start in range(0, len(line), select.PIPE_BUF):
-            if not self.is_writable():
-                return False
-            os.write(self.descriptor, line[start : start + select.PIPE_BUF])
-        return True
+        left = b"\n" + line if self.torn else line
+        at_once = len(left) if self.is_file or self.has_room(len(left)) else select.PIPE_BUF
+        while left and self.is_writable():
+            try:
+                left = left[os.write(self.descriptor, left[:at_once]) :]
+            except BlockingIOError:
+                # Somebody who shares the output has set it so.
+                break
+            self.torn = bool(left)
+        return not left
 
     def is_writable(self) -> bool:
         """Tell whether a write would go through at once; wait a little for that, unless it was in vain before."""
         self.blocked = not self.writable.poll(0 if self.blocked else OUTPUT_PATIENCE * 1000)
         return not self.blocked
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether `size` bytes are taken in one piece; wait a little for that if they ever could be.
+
+        A pipe takes up to PIPE_BUF so, and more while it has room for it, of which its pages may waste a half.
+        https://man7.org/linux/man-pages/man7/pipe.7.html
+        """
+        deadline = time.monotonic() + (0 if self.blocked else OUTPUT_PATIENCE)
+        while select.PIPE_BUF < size <= self.capacity:
+            if size + 2 * waiting(self.descriptor) <= self.capacity:
+                return True
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(LOOK)
+        return False
+
+
+def capacity(descriptor: int) -> int:
+    """Return how many bytes fit into a pipe; 0 for anything else."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+    except OSError:
+        return 0
+
+
+def waiting(descriptor: int) -> int:
+    """Return how many bytes in a pipe have not been read."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def replaced(handler: logging.Handler) -> logging.Handler:
