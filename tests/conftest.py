@@ -28,7 +28,7 @@ PATIENCE = 60.0
 
 APPS = Path(__file__).parent / "image" / "apps"
 
-NOISE = re.compile(r"\[(WARNING|ERROR|CRITICAL)\]|paddock: (warning|error)|Traceback|Exception", re.IGNORECASE)
+NOISE = re.compile(r"\[(WARNING|ERROR|CRITICAL)\]|Traceback|Exception", re.IGNORECASE)
 """What a log must not hold unless the test allows it."""
 
 

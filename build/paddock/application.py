@@ -112,7 +112,7 @@ def load(spec: str, directory: Path | None = None) -> object:
     `directory` is where the application's modules are, the working directory unless given; it is read for advice only.
 
     Raises:
-        ApplicationError: with the application's own traceback, if it has one, and one line of advice.
+        ApplicationError: with one line of advice, and the application's own traceback if it has one.
     """
     try:
         reference = parse(spec)
@@ -389,13 +389,13 @@ def _is_async(function: object) -> bool:
 
 @contextmanager
 def _explained(advice: Callable[[BaseException], str]) -> Iterator[None]:
-    """Turn what the application's code raises into an ApplicationError: its own traceback, then the advice."""
+    """Turn what the application's code raises into an ApplicationError: the advice, with its own traceback."""
     try:
         yield
     except BaseException as error:
         if _is_interrupt(error):
             raise
-        raise ApplicationError(f"{_own_traceback(error)}{advice(error)}") from error
+        raise ApplicationError(advice(error), (type(error), error, _own_frames(error))) from error
 
 
 def _is_interrupt(error: BaseException) -> bool:
@@ -416,10 +416,6 @@ def _own_frames(error: BaseException) -> TracebackType | None:
     while frames and _is_server(frames.tb_frame.f_globals):
         frames = frames.tb_next
     return frames
-
-
-def _own_traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(type(error), error, _own_frames(error)))
 
 
 def _import_advice(error: BaseException, reference: Reference, directory: Path) -> str:

@@ -6,6 +6,7 @@ that is obsolete is told to finish. So the number of serving workers never falls
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -19,10 +20,12 @@ from gunicorn import arbiter, sock
 from gunicorn.errors import HaltServer
 
 from paddock import ready
+from paddock.dump import take
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.marks import dismiss, is_ready, wants_replacement
 from paddock.oom import OomCounter, Sizes, explain, resident
 from paddock.reload import Sources, Watcher
+from paddock.report import log_stack
 from paddock.sizing import read_limits
 from paddock.state import DRAINING, READY, STARTING
 from paddock.workers.boot import STOP_SIGNALS
@@ -407,9 +410,10 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
     def note_end(self, end: Ending) -> None:
         """Say how a worker ended where that is not as it should be, and draw the consequences."""
         end.worker.tmp.close()
+        dump = take(end.worker)
         self.cfg.child_exit(self, end.worker)
-        if end.code not in (0, *EXPLAINED) and not self.killed and end.worker.leaving != KILLED:
-            self.log.error("Worker %d %s", end.pid, self.explanation(end))
+        if dump or (end.code not in (0, *EXPLAINED) and not self.killed and end.worker.leaving != KILLED):
+            log_stack(logging.ERROR, f"Worker {end.pid} {self.explanation(end)}", dump)
         if self.stopping or end.was_ready or end.worker.leaving:
             return
         if self.watcher:

@@ -6,7 +6,6 @@ import importlib.util
 import os
 import re
 import sys
-import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -111,15 +110,6 @@ def without_effect(cfg: Any, origins: Origins, kind: Kind) -> list[str]:
         return found + [f"{hook} has no effect: Uvicorn has no hooks for requests" for hook in hooks if hook in given]
     names = [BY_KEY[key].name for key in given if key in BY_KEY and BY_KEY[key].section == UVICORN]
     return [f"{name} has no effect: the application is WSGI" for name in names]
-
-
-def where(error: BaseException, path: str) -> str:
-    """Return what went wrong in the configuration file at `path`, in one line with the line's number."""
-    what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-    if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {what}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    return f"line {frames[-1].lineno}: {what}" if frames else what
 
 
 def _server_packages(path: list[str]) -> list[Problem]:
@@ -235,10 +225,6 @@ def _gunicorn(cfg: Any) -> Iterator[Problem]:
         cfg.env  # noqa: B018 (a property that takes raw_env apart)
     except RuntimeError:
         yield Problem("GUNICORN_RAW_ENV", "expected NAME=value, several separated by commas")
-    for key in ("logconfig", "logconfig_json"):
-        path = cfg.settings[key].get()
-        if path and not os.access(path, os.R_OK):
-            yield Problem(f"GUNICORN_{key.upper()}", "there is no such file that can be read", path)
     for app in cfg.dirty_apps:
         if not re.fullmatch(r"\w+(\.\w+)*:\w+(:\d+)?", app):
             yield Problem("GUNICORN_DIRTY_APPS", "expected module:class or module:class:workers", app)

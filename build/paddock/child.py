@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +35,7 @@ def _be_the_child(run: Callable[[set[Any]], None], mask: set[Any]) -> None:
         run(mask)
         status = 0
     except Exception:
-        traceback.print_exc()
+        logging.getLogger("gunicorn.error").exception("A process of the arbiter's has failed")
     finally:
         # Nothing of the arbiter's may run here: no atexit, no buffers written twice.
         os._exit(status)

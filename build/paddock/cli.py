@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from paddock.errors import EXIT_FAILURE, ConfigurationError, Interrupted, StartError
-from paddock.report import refuse, say
+from paddock.report import begin, refuse, say
 from paddock.state import STARTING
 
 HOOKS = Path("/docker-entrypoint.d")
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         command, rest = "serve", list(arguments)
     if command in ("serve", "check", "config") and {"-h", "--help"} & set(rest):
         command = "--help"
+    begin(os.environ, whole=command in OWN)
     if notice := os.environ.pop("PADDOCK_NOTICE", None):
         say(logging.WARNING, notice)
     try:
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigurationError as error:
         return refuse(error.problems)
     except StartError as error:
-        say(logging.ERROR, str(error))
+        say(logging.ERROR, str(error), error.cause)
         return EXIT_FAILURE
 
 
@@ -185,6 +186,9 @@ def _run_module(name: str) -> Callable[[list[str]], int]:
 
     return run
 
+
+OWN = ("serve", "check", "config", "settings")
+"""Commands in which everything is logged in the image's format; the others run as they are."""
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": serve,

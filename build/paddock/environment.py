@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any
 
 from paddock.errors import Problem
@@ -131,6 +133,11 @@ def resolve(environ: Mapping[str, str], check_required: bool = True) -> Resoluti
     """
     given = {name: value for name, value in environ.items() if _exported.get(name) != value}
     return _Resolver(given).run(check_required)
+
+
+def value_of(name: str, environ: Mapping[str, str]) -> Any:
+    """Return the value of the one setting `name`; its default when what `environ` has is wrong."""
+    return _Resolver(environ).read_setting(BY_NAME[name]).value
 
 
 class _Resolver:
@@ -378,7 +385,9 @@ class GunicornParser:
             # Any value but None turns sendfile off: https://github.com/benoitc/gunicorn, Config.sendfile
             value = None if value else False
         try:
-            self.setting.set(value)
+            # Gunicorn's validators say on stderr what is obsolete, and will do so again.
+            with redirect_stderr(StringIO()):
+                self.setting.set(value)
         except Exception as error:
             raise Rejected(str(error) or type(error).__name__) from None
         # As it was given: Gunicorn's configuration runs the validator again.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import TracebackType
 
 EXIT_FAILURE = 1
 """The application, a start hook or a worker failed."""
@@ -14,6 +16,10 @@ EXIT_CONFIG = 78
 
 LONGEST_VALUE = 200
 """How many characters of a wrong value an error shows."""
+
+
+Cause = tuple[type[BaseException], BaseException, TracebackType | None]
+"""An exception as the functions of `logging` take it."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,13 @@ class ConfigurationError(Exception):
 class StartError(Exception):
     """The configuration is fine, and the start failed all the same. Ends the container with 1.
 
-    The text is all that the user sees, so it names the cause and what mends it.
+    The text names the cause and what mends it. `cause` is the exception of the application, where that failed, with
+    the application's own part of its traceback; the user sees nothing else.
     """
+
+    def __init__(self, text: str, cause: Cause | None = None) -> None:
+        self.cause = cause
+        super().__init__(text)
 
 
 class Interrupted(SystemExit):
@@ -59,3 +70,12 @@ class Interrupted(SystemExit):
 
     def __init__(self, number: int = 15) -> None:
         super().__init__(128 + number)
+
+
+def where(error: BaseException, path: str) -> str:
+    """Return what went wrong in the configuration file at `path`, in one line with the line's number."""
+    what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {what}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return f"line {frames[-1].lineno}: {what}" if frames else what

@@ -9,6 +9,8 @@ import mmap
 from collections.abc import Callable
 from typing import Any
 
+from paddock import dump
+
 SERVES, WANTS_REPLACEMENT, IS_DISMISSED = range(3)
 """Which byte says what; 0 is no."""
 
@@ -17,10 +19,11 @@ SERVED_ENOUGH, TOO_LARGE = 1, 2
 
 
 def giving_marks(pre_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Return Gunicorn's `pre_fork` hook, extended to give each worker its bytes, and whom it takes over from."""
+    """Return Gunicorn's `pre_fork` hook, extended to give each worker what it shares with the arbiter."""
 
     def hook(arbiter: Any, worker: Any) -> None:
         worker.marks = mmap.mmap(-1, mmap.PAGESIZE)
+        dump.give(worker)
         worker.responder = getattr(arbiter, "responder", None)
         pre_fork(arbiter, worker)
 

@@ -191,8 +191,21 @@ class LogFile:
         if not os.path.isdir(directory):
             raise Rejected(f"the directory {directory!r} does not exist")
         if not os.access(text if os.path.exists(text) else directory, os.W_OK):
-            raise Rejected(f"cannot be written by user {os.getuid()}")
+            read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+            raise Rejected("is on a read-only file system" if read_only else f"cannot be written by user {os.getuid()}")
         return text
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """A file with a dictionary for `logging.config.dictConfig`. The value is its absolute path."""
+
+    expected: str = "the path of a .json, .toml or .py file that can be read"
+
+    def __call__(self, text: str) -> str:
+        if os.path.splitext(text)[1] not in (".json", ".toml", ".py"):
+            raise ValueError(text)
+        return os.path.abspath(ReadableFile()(text))
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,9 @@ class StartingResponder:
         self.over[0] = 1
         if answers:
             await asyncio.wait(answers)
+        # The arbiter and a worker may both still ask to end: asyncio closes what a signal is written to before it
+        # stops to listen, and the process ends right after that.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
     async def _answer(self, connection: Any) -> None:
         """Answer one request within PATIENCE, whatever the client does."""

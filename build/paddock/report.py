@@ -1,27 +1,34 @@
-"""What the image itself says on stderr, while there is no logger yet."""
+"""What the image itself says on stderr, while there is no logger of the servers' yet."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterable, Mapping
 
-from paddock.environment import Resolution, resolve
-from paddock.errors import EXIT_CONFIG, Problem
-from paddock.logs.formats import JsonFormatter
+from paddock.environment import Resolution, resolve, value_of
+from paddock.errors import EXIT_CONFIG, Cause, Problem
+from paddock.logs import configuration
+from paddock.logs.formats import IMAGE
 
 
-def say(level: int, message: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Write `message` on stderr, in the format that LOG_FORMAT asks for."""
-    if environ.get("LOG_FORMAT", "").strip().lower() == "json":
-        severity = logging.getLevelName(level)
-        record = logging.makeLogRecord({"name": "paddock", "msg": message, "levelno": level, "levelname": severity})
-        message = JsonFormatter().format(record)
-    else:
-        severity = f"{logging.getLevelName(level).lower()}: " if level >= logging.WARNING else ""
-        message = f"paddock: {severity}{message}"
-    print(message, file=sys.stderr, flush=True)
+def begin(environ: Mapping[str, str], whole: bool) -> None:
+    """Log as `environ` asks for, until the whole configuration is known; see `configuration.begin` for `whole`."""
+    configuration.begin(value_of("LOG_FORMAT", environ), value_of("LOG_LEVEL", environ), whole)
+
+
+def say(level: int, message: str, cause: Cause | None = None) -> None:
+    """Write `message` on stderr, with the traceback of its cause. An error is said whatever LOG_LEVEL is."""
+    logger = logging.getLogger(IMAGE)
+    if level >= logging.ERROR or logger.isEnabledFor(level):
+        logger.handle(logger.makeRecord(logger.name, level, __file__, 0, "%s", (message,), cause))
+
+
+def log_stack(level: int, message: str, stack: str) -> None:
+    """Log `message` in the servers' log, with `stack` as its stack."""
+    logger = logging.getLogger("gunicorn.error")
+    if logger.isEnabledFor(level):
+        logger.handle(logger.makeRecord(logger.name, level, __file__, 0, "%s", (message,), None, sinfo=stack or None))
 
 
 def refuse(problems: Iterable[Problem]) -> int:
@@ -39,5 +46,6 @@ def settings_or_exit() -> Resolution:
     """
     resolution = resolve(os.environ)
     if resolution.problems:
+        begin(os.environ, whole=False)
         raise SystemExit(refuse(resolution.problems))
     return resolution

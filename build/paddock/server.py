@@ -8,6 +8,8 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,15 +18,16 @@ from gunicorn.app.base import Application
 from paddock import application, checks, discovery, tls
 from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, export_secrets, resolve
-from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError
+from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError, where
+from paddock.logs import configuration
 from paddock.marks import giving_marks
 from paddock.parsers import Boolean, parse
 from paddock.preload import Snapshot, freeze, inspect_after_import, sentence
 from paddock.reload import Sources, leaving_it_to_the_arbiter
-from paddock.settings import BY_KEY, register
+from paddock.settings import BY_KEY, own, register
 from paddock.state import State, listeners_of
 from paddock.workers import class_path
-from paddock.workers.boot import announcing
+from paddock.workers.boot import announcing, guarding
 
 IMAGE_CONF = next(
     path
@@ -82,6 +85,7 @@ class Server(Application):  # type: ignore[misc]
         self.origins, self.problems, self.warnings, self.notes = {}, [], [], []
         self.load_default_config()
         self.load_config()
+        configuration.follow(own(self.cfg, "log_format"), self.cfg.loglevel)
         self.finish()
         if self.problems:
             raise ConfigurationError(self.problems)
@@ -106,7 +110,7 @@ class Server(Application):  # type: ignore[misc]
         self.origins = dict(resolution.values)
         for key, value in resolution.values.items():
             if key in self.cfg.settings and value.value is not None:
-                self.cfg.set(key, value.value)
+                self.set(key, value.value)
         if not resolution.problems:
             self.apply(self.read_conf(IMAGE_CONF))
         conf, name = self.user_conf(flags, cmd_args, resolution.values["gunicorn_conf"])
@@ -178,7 +182,7 @@ class Server(Application):  # type: ignore[misc]
             else:
                 values = _execute(location.removeprefix("file:"))
         except (Exception, SystemExit) as error:
-            what = checks.where(error, location.removeprefix("file:"))
+            what = where(error, location.removeprefix("file:"))
             self.problems.append(Problem(name, what, location) if name else Problem(location, what))
             return {}
         finally:
@@ -191,18 +195,24 @@ class Server(Application):  # type: ignore[misc]
             if key == "config":
                 continue
             try:
-                self.cfg.set(key, value if not source else _checked(key, value))
+                self.set(key, value if not source else _checked(key, value))
             except Exception as error:
                 self.problems.append(Problem(f"{key} ({origin})", str(error) or type(error).__name__, str(value)))
                 continue
             if source:
                 self.origins[key] = Value(value, source, origin)
 
+    def set(self, key: str, value: Any) -> None:
+        """Set one of Gunicorn's settings; what its validator says on stderr, that it is obsolete, is a warning."""
+        with redirect_stderr(StringIO()) as printed:
+            self.cfg.set(key, value)
+        self.warnings += (line for line in printed.getvalue().splitlines() if line not in self.warnings)
+
     def finish(self) -> None:
         """Find the application, and check what only the whole configuration can tell."""
         self.cfg.set("worker_class", _worker_class(self.cfg.settings["worker_class"].get()))
         self.cfg.set("pre_fork", giving_marks(self.cfg.pre_fork))
-        self.cfg.set("post_fork", leaving_it_to_the_arbiter(self.cfg.post_fork))
+        self.cfg.set("post_fork", guarding(leaving_it_to_the_arbiter(self.cfg.post_fork)))
         self.cfg.set("post_worker_init", announcing(self.cfg.post_worker_init))
         if self.cfg.settings["worker_class"].get() in SINGLE_THREADED and self.origins["threads"].source == DEFAULT:
             self.cfg.set("threads", 1)
@@ -217,6 +227,7 @@ class Server(Application):  # type: ignore[misc]
             _import_from(str(discovery.directory_of(self.cfg.wsgi_app, Path(self.cfg.chdir))))
         elif self.needs_application and not self.cfg.paste and not self.problems:
             self.find_application()
+        self.problems += configuration.problems(self.cfg)
         self.warnings += checks.warnings(self.cfg, self.origins)
         self.notes += checks.notes(self.cfg)
         if self.cfg.certfile and not self.problems:
@@ -249,7 +260,8 @@ class Server(Application):  # type: ignore[misc]
         except (StartError, ConfigurationError) as error:
             if preloading:
                 raise
-            logging.getLogger("gunicorn.error").error(str(error))
+            cause = error.cause if isinstance(error, StartError) else None
+            logging.getLogger("gunicorn.error").error("%s", error, exc_info=cause)
             status = EXIT_CONFIG if isinstance(error, ConfigurationError) else Arbiter.APP_LOAD_ERROR
             raise SystemExit(status) from None
         if before:

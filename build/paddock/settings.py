@@ -22,6 +22,7 @@ from paddock.parsers import (
     Headers,
     Integer,
     Items,
+    LogConfig,
     LogFile,
     Parser,
     Port,
@@ -384,7 +385,21 @@ SETTINGS: tuple[Setting, ...] = (
         "The least severe message that is logged.",
         sets="loglevel",
     ),
-    Setting("LOG_FORMAT", _words("text", "json"), "text", LOGGING, "Lines for people, or one JSON object a line."),
+    Setting(
+        "LOG_FORMAT",
+        _words("text", "json"),
+        "text",
+        LOGGING,
+        "Lines for people, or one JSON object a line: what the image, the servers and Python's `logging` write.",
+    ),
+    Setting(
+        "LOG_CONFIG",
+        LogConfig(),
+        None,
+        LOGGING,
+        "A file with a dictionary for Python's `logging.config.dictConfig`: `.json`, `.toml`, or `.py` that sets "
+        "`LOGGING`. Then every line goes where it says, and looks as it says.",
+    ),
     Setting("ACCESS_LOG", LogFile(), "-", LOGGING, "One line for each request, on stdout.", sets="accesslog"),
     Setting("ERROR_LOG", LogFile(), "-", LOGGING, "Everything else, on stderr.", sets="errorlog"),
     Setting(
@@ -586,19 +601,23 @@ def register() -> None:
     from gunicorn import config
 
     known = {setting.name for setting in config.KNOWN_SETTINGS}
+    taken = {flag for setting in config.KNOWN_SETTINGS for flag in setting.cli or ()}
     for setting in SETTINGS:
         if not setting.sets and not setting.start_only and setting.key not in known:
-            type(config.Setting)(setting.key, (config.Setting,), _declaration(setting))
+            type(config.Setting)(setting.key, (config.Setting,), _declaration(setting, taken))
 
 
-def _declaration(setting: Setting) -> dict[str, Any]:
+def _declaration(setting: Setting, taken: set[str]) -> dict[str, Any]:
+    """Return what Gunicorn needs to know of `setting`; a flag that is `taken` stays Gunicorn's own (--log-config)."""
+    flag = "--" + setting.key.replace("_", "-")
+
     def validate(value: Any) -> Any:
         return parse(setting.parser, value) if isinstance(value, str) else value
 
     return {
         "name": setting.key,
         "section": "Paddock",
-        "cli": ["--" + setting.key.replace("_", "-")],
+        "cli": [] if flag in taken else [flag],
         "meta": "VALUE",
         "validator": validate,
         "default": setting.default,

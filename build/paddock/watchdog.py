@@ -14,8 +14,10 @@ from threading import get_ident
 from time import monotonic
 from typing import Any
 
+from paddock.dump import STDERR
 from paddock.logs.access import Receive, Scope, Send
 from paddock.logs.formats import escape
+from paddock.report import log_stack
 
 MARGIN = 0.5
 """Seconds before TIMEOUT that a hang is reported: the arbiter looks once a second, and kills."""
@@ -29,11 +31,9 @@ FRAMES = 50
 REQUESTS = 5
 """Requests in flight that are named one by one."""
 
-STDERR = 2
 
-
-def reset_signals(init_signals: Callable[[], None]) -> None:
-    """Set a worker's signal handlers, and keep the dump of every thread on SIGABRT and on a crash.
+def reset_signals(init_signals: Callable[[], None], file: int = STDERR) -> None:
+    """Set a worker's signal handlers, and keep the dump of every thread on SIGABRT and on a crash, into `file`.
 
     Python's signal handlers wait for the GIL, which a hanging extension may hold; faulthandler's does not. It goes on
     to the handler that it found, so it comes last: Gunicorn's would replace it. Enabling it twice does nothing, hence
@@ -41,7 +41,7 @@ def reset_signals(init_signals: Callable[[], None]) -> None:
     """
     faulthandler.disable()
     init_signals()
-    faulthandler.enable(STDERR)
+    faulthandler.enable(file)
 
 
 class Request:
@@ -105,11 +105,15 @@ class Watchdog:
     Made and started in the worker, in the thread that serves: that thread calls `beat` once a second at least.
     """
 
-    def __init__(self, timeout: float, serving: str = "The event loop") -> None:
-        """Report what hangs for nearly `timeout` seconds, 0 nothing; `serving` names what calls `beat`."""
+    def __init__(self, timeout: float, serving: str = "The event loop", file: int = STDERR) -> None:
+        """Report what hangs for nearly `timeout` seconds, 0 nothing; `serving` names what calls `beat`.
+
+        `file` is where the dump of a crash goes.
+        """
         self.timeout = timeout
         self.limit = timeout - min(MARGIN, timeout / 3)
         self.serving = serving
+        self.file = file
         self.thread = get_ident()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.requests: set[Request] = set()
@@ -167,7 +171,7 @@ class Watchdog:
             if any(self.hanging()) and not self.stopped.wait(MOMENT):
                 self.report(*self.hanging())
             elif self.recovered():
-                faulthandler.enable(STDERR)
+                faulthandler.enable(self.file)
 
     def pause(self) -> float:
         """Return for how many seconds nothing can come to hang for long enough."""
@@ -211,12 +215,7 @@ class Watchdog:
             request.reported = True
         others = [str(request) for request in list(self.requests) if request not in named]
         text = "; ".join(words) + f". The arbiter kills this worker at TIMEOUT={self.timeout:g}." + lost(others)
-        logger = logging.getLogger("gunicorn.error")
-        if logger.isEnabledFor(logging.CRITICAL):
-            record = logger.makeRecord(
-                *(logger.name, logging.CRITICAL, __file__, 0, "%s", (text,), None), sinfo="\n".join(stacks)
-            )
-            logger.handle(record)
+        log_stack(logging.CRITICAL, text, "\n".join(stacks))
         faulthandler.disable()
 
     def culprit(self) -> Request | None:

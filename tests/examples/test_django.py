@@ -135,7 +135,7 @@ def test_the_web_container_does_not_migrate_and_the_one_off_command_does(engine,
 def test_without_a_key_it_does_not_start(finish):
     outcome = finish(image=IMAGE)
 
-    assert (outcome.status, "paddock: error: SECRET_KEY: is not set" in outcome.err) == (78, True)
+    assert (outcome.status, "paddock: SECRET_KEY: is not set" in outcome.err) == (78, True)
 
 
 def test_neither_the_key_of_the_build_nor_debug_is_in_the_image(finish):

@@ -76,11 +76,11 @@ def test_the_server_cannot_change_its_code(shop):
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({}, "paddock: error: API_KEY: is not set, and REQUIRED_ENV names it"),
-        ({"API_KEY": ""}, "paddock: error: API_KEY: is empty, and REQUIRED_ENV names it"),
+        ({}, "paddock: API_KEY: is not set, and REQUIRED_ENV names it"),
+        ({"API_KEY": ""}, "paddock: API_KEY: is empty, and REQUIRED_ENV names it"),
         (
             {"API_KEY_FILE": "/run/secrets/api_key"},
-            "paddock: error: API_KEY_FILE='/run/secrets/api_key': cannot be read (No such file or directory)",
+            "paddock: API_KEY_FILE='/run/secrets/api_key': cannot be read (No such file or directory)",
         ),
     ],
 )

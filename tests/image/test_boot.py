@@ -6,6 +6,7 @@ import time
 import pytest
 
 from conftest import wait_until
+from events import text_events
 
 SERVES = """
 async def app(scope, receive, send):
@@ -89,12 +90,12 @@ def test_failure_is_told_once(finish, project, broken, environment):
     assert time.monotonic() - begun < 10
     assert outcome.status == 1
     assert outcome.out == ""
-    lines = outcome.err.splitlines()
     assert outcome.err.count(last_line) == 1, outcome.err
     assert not SERVER_FRAME.search(outcome.err), outcome.err
     assert outcome.err.count("Traceback (most recent call last)") == (0 if broken == "syntax" else 1), outcome.err
-    following = lines[next(index for index, line in enumerate(lines) if last_line in line) + 1]
-    assert following.startswith(advice)
+    (failure,) = [event for event in text_events(outcome.err) if event.level == "ERROR" and event.block]
+    assert failure.message.startswith(advice)
+    assert failure.block[-1].startswith(last_line)
 
 
 def spec(broken):
@@ -109,7 +110,9 @@ def test_check_tells_the_same(finish, project, broken):
     assert outcome.status == 1
     assert outcome.out == ""
     assert outcome.err.count(last_line) == outcome.err.count(advice) == 1
-    assert outcome.err.splitlines()[-1].startswith(advice)
+    (failure,) = text_events(outcome.err)
+    assert failure.message.startswith(advice)
+    assert failure.block[-1].startswith(last_line)
     assert not SERVER_FRAME.search(outcome.err)
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from conftest import wait_until
+from events import said, text_events
 from paddock.settings import SETTINGS
 
 BROKEN = {
@@ -95,7 +96,7 @@ def test_a_broken_application_ends_the_start(finish, mount, command, text, statu
     assert "paddock/" not in outcome.err.replace("/opt/paddock/python", ""), "the server's own frames"
     assert outcome.out == ""
     if command == "check":
-        assert outcome.err.startswith("paddock: error: ")
+        assert text_events(outcome.err)[0].logger == "paddock"
 
 
 def test_check_serves_nothing_and_takes_flags(finish):
@@ -279,8 +280,8 @@ def test_other_commands_have_the_secrets(finish, mount, command, out):
         (["pwd"], {"DB_PASSWORD_FILE": "/etc/hostname", "DB_PASSWORD": "x"}, 78, "are both set"),
         (["pwd"], {"SECRETS_ENV": "A,,B"}, 78, "SECRETS_ENV='A,,B': an item of the list is empty"),
         (["gunicorn", "--version"], {"DB_PASSWORD_FILE": "/nope"}, 78, "DB_PASSWORD_FILE='/nope': cannot be read"),
-        (["nope", "--flag"], {}, 127, "paddock: error: nope: not found"),
-        (["/etc/passwd"], {}, 126, "paddock: error: /etc/passwd: Permission denied"),
+        (["nope", "--flag"], {}, 127, "nope: not found"),
+        (["/etc/passwd"], {}, 126, "/etc/passwd: Permission denied"),
     ],
 )
 def test_commands_that_cannot_have_the_secrets_or_cannot_be_run(finish, command, environment, status, said):
@@ -372,9 +373,9 @@ def test_gunicorn_with_the_images_configuration_refuses_wrong_values(finish):
     )
 
     assert outcome.status == 78
-    assert sorted(outcome.err.splitlines()) == [
-        "paddock: error: TIMEOUT='30s': expected a whole number of seconds from 0 to 86400",
-        "paddock: error: WORKERS='four': expected auto, or a whole number from 1 to 1024",
+    assert sorted(said(outcome.err)) == [
+        "TIMEOUT='30s': expected a whole number of seconds from 0 to 86400",
+        "WORKERS='four': expected auto, or a whole number from 1 to 1024",
     ]
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from conftest import Container, wait_until
+from events import text_events
 
 ASGI = """
 async def app(scope, receive, send):
@@ -183,10 +184,10 @@ def test_nothing_is_found(finish):
     outcome = finish()
 
     assert outcome.status == 78
-    first, *rest = outcome.err.splitlines()
-    assert first == ("paddock: error: APP_MODULE: no application found in /app: set APP_MODULE=module:attribute")
+    (event,) = text_events(outcome.err)
+    assert event.message == "APP_MODULE: no application found in /app: set APP_MODULE=module:attribute"
     assert "main.py, app.py, app/main.py" in outcome.err
-    assert rest[-1].strip() == "/app is empty"
+    assert event.block[-1].strip() == "/app is empty"
 
 
 def test_what_is_there_is_named(finish, project):

@@ -11,6 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from conftest import Container
+from events import said, text_events
 
 PYTHON = os.environ.get("PADDOCK_PYTHON", "3.14")
 SERVER = "/opt/paddock/lib/"
@@ -191,7 +192,7 @@ def test_pins_that_cannot_work_are_refused_by_name(finish, name, message, comman
     outcome = finish(image=f"paddock-test:{PYTHON}-{name}", command=[command])
 
     assert outcome.status == 78
-    assert outcome.err.splitlines() == [f"paddock: error: {message}"]
+    assert said(outcome.err) == [message]
 
 
 # An environment that came with a bind mount
@@ -259,8 +260,8 @@ def test_an_environment_that_cannot_work_is_passed_over_with_one_warning(bind_mo
     container = bind_mounted(environment).wait_healthy()
 
     assert container.get().json()["prefix"] == "/opt/venv"
-    warnings = [line for line in container.logs().splitlines() if "warning" in line.lower()]
-    assert warnings == [f"paddock: warning: /app/.venv is not used: {reason}"]
+    warnings = [event.message for event in text_events(container.logs(stdout=False)) if event.level == "WARNING"]
+    assert warnings == [f"/app/.venv is not used: {reason}"]
     assert container.stop() == 0
 
 

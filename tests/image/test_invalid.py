@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Container
+from events import said
 from paddock.parsers import Text
 from paddock.settings import SETTINGS
 
@@ -29,11 +30,10 @@ def refusals(outcome, status=78):
     assert outcome.status == status, outcome
     assert outcome.out == ""
     assert "Traceback" not in outcome.err
-    lines = outcome.err.splitlines()
-    assert lines, "refused without a reason"
     # Nothing else was said, so nothing listened, forked or was imported.
-    assert all(line.startswith("paddock: error: ") for line in lines), outcome.err
-    return [line.removeprefix("paddock: error: ") for line in lines]
+    messages = said(outcome.err)
+    assert messages, "refused without a reason"
+    return messages
 
 
 def only(errors):
@@ -114,6 +114,8 @@ WRONG = (
     ("RELOAD_DIRS", "/etc/passwd", "'/etc/passwd' is not a directory"),
     ("WORKER_TMP_DIR", "/etc", "cannot be written by user 10001"),
     ("WORKER_TMP_DIR", "/etc/passwd", "is not a directory"),
+    ("LOG_CONFIG", "/nope.toml", "does not exist"),
+    ("LOG_CONFIG", "/etc/hostname", "expected the path of a .json, .toml or .py file that can be read"),
     ("ACCESS_LOG", "/nope/access.log", "the directory '/nope' does not exist"),
     ("ACCESS_LOG", "/etc", "is a directory"),
     ("ERROR_LOG", "/etc/error.log", "cannot be written by user 10001"),
@@ -586,7 +588,7 @@ def test_a_near_miss_is_a_warning(finish, name, meant):
     outcome = finish("observed.py", ["check"], environment={name: "4"})
 
     assert outcome.status == 0
-    assert outcome.err == f"paddock: warning: {name} is set, which is no setting: did you mean {meant}?\n"
+    assert said(outcome.err, "WARNING") == [f"{name} is set, which is no setting: did you mean {meant}?"]
 
 
 def test_variables_of_the_application_are_no_near_misses(finish):

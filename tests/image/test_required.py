@@ -2,11 +2,13 @@
 
 import pytest
 
+from events import said
+
 
 def refused(outcome):
     assert outcome.status == 78, outcome
     assert outcome.out == ""
-    return [line.removeprefix("paddock: error: ") for line in outcome.err.splitlines()]
+    return said(outcome.err)
 
 
 def test_required_variables(finish):

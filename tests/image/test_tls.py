@@ -12,6 +12,7 @@ import pytest
 
 from certificates import PASSWORD
 from conftest import wait_until
+from events import said
 from wire import answer, received, request
 
 SEPARATE = {"CERTFILE": "server.crt", "KEYFILE": "server.key"}
@@ -247,8 +248,8 @@ def test_what_cannot_be_loaded_never_listens(finish, pem, network, watch, app, w
     outcome = finish(app, volumes=pem.volumes, environment=environment, network_mode=f"container:{network.raw.id}")
 
     assert outcome.status == 78
-    (line,) = outcome.err.splitlines()
-    assert line.startswith("paddock: error: KEYFILE='/tls/other.key': is not the key of the certificate")
+    (line,) = said(outcome.err)
+    assert line.startswith("KEYFILE='/tls/other.key': is not the key of the certificate")
     assert set(watch) == {"refused"}
     assert len(watch) > before + 10
 
@@ -273,7 +274,7 @@ def test_files_that_only_root_can_read(finish, certificates):
 
     assert outcome.status == 78
     expected = "expected the path of a file that can be read"
-    assert outcome.err.splitlines() == [
-        f"paddock: error: CERTFILE='/tls/live/server.crt': is in a directory that is closed to user 10001; {expected}",
-        f"paddock: error: KEYFILE='/tls/server.key': cannot be read by user 10001; {expected}",
+    assert said(outcome.err) == [
+        f"CERTFILE='/tls/live/server.crt': is in a directory that is closed to user 10001; {expected}",
+        f"KEYFILE='/tls/server.key': cannot be read by user 10001; {expected}",
     ]

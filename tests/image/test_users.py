@@ -4,6 +4,8 @@ import docker.types
 import httpx
 import pytest
 
+from events import said
+
 APPS = ("asgi.py", "wsgi.py")
 
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
@@ -147,8 +149,8 @@ def test_nowhere_to_write_is_refused(finish):
     outcome = finish("asgi.py", mounts=[SHM_READ_ONLY], user=NOBODY, **HARDENED)
 
     assert outcome.status == 78
-    (line,) = outcome.err.splitlines()
-    assert line.startswith("paddock: error: WORKER_TMP_DIR: none of /dev/shm, /run, /tmp can be written")
+    (line,) = said(outcome.err)
+    assert line.startswith("WORKER_TMP_DIR: none of /dev/shm, /run, /tmp can be written")
 
 
 @pytest.mark.parametrize("command", [["check"], ["config"], ["settings"], ["python", "-c", "import gunicorn"], ["id"]])

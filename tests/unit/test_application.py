@@ -6,6 +6,7 @@ import functools
 import re
 import signal
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +40,12 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 def failure(spec: str) -> str:
     with pytest.raises(ApplicationError) as raised:
         load(spec)
-    return str(raised.value)
+    return said(raised.value)
+
+
+def said(error: ApplicationError) -> str:
+    """The application's own traceback, and the advice."""
+    return "".join(traceback.format_exception(*error.cause) if error.cause else ()) + str(error)
 
 
 def refusal(obj: object, app_type: str = "auto") -> str:
@@ -312,7 +318,7 @@ def test_a_type_error_inside_a_factory_is_its_own(write: Write, tmp_path: Path, 
     write({"shop.py": "def create_app():\n    return len(1)\n"})
     with pytest.raises(ApplicationError) as raised:
         load("shop:create_app()") if how == "load" else resolve(load("shop:create_app"))
-    lines = str(raised.value).splitlines()
+    lines = said(raised.value).splitlines()
     assert lines[1] == f'  File "{tmp_path}/shop.py", line 2, in create_app'
     assert lines[-2:] == [
         "TypeError: object of type 'int' has no len()",

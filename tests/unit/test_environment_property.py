@@ -30,6 +30,7 @@ from paddock.parsers import (
     Integer,
     Items,
     JsonObject,
+    LogConfig,
     LogFile,
     Parser,
     ReadableFile,
@@ -103,6 +104,8 @@ def valid(setting: Setting, parser: Parser) -> st.SearchStrategy[str]:
             return tcp | WORD.map("unix:/tmp/{}.sock".format) | st.integers(3, 9).map("fd://{}".format)
         case LogFile():
             return st.sampled_from(("-", "none", "NONE", "/tmp/paddock-property.log"))
+        case LogConfig():
+            return st.just(str(Path(__file__).with_name("log_config.json")))
         case ReadableFile():
             return st.just(str(TLS / ("localhost.key" if setting.name == "KEYFILE" else "localhost.crt")))
         case Directory() | WritableDirectory():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -21,10 +23,12 @@ SILENCING = [
 
 
 @pytest.fixture
-def logger(capfd: pytest.CaptureFixture[str]) -> Iterator[Logger]:
+def logger(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Logger]:
     """Logging as it is set up in the arbiter; every logger is put back when the test ends."""
     register()
-    names = [None, *SERVERS]
+    for holder, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(holder, hook, getattr(holder, hook))
+    names = [None, "shop", *SERVERS]
     before = [(log, log.__class__, vars(log).copy(), log.handlers[:]) for log in map(logging.getLogger, names)]
     yield Logger(Config())
     logging.captureWarnings(False)

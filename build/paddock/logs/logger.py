@@ -4,44 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from logging.config import dictConfig
 from typing import Any
 
 from gunicorn import glogging
 
+from paddock.logs import configuration
 from paddock.logs.access import UNLOGGED
-from paddock.logs.formats import formatter
+from paddock.logs.formats import IMAGE, formatter
 from paddock.logs.output import replaced
 from paddock.settings import own
 
-SERVERS = ("gunicorn.error", "gunicorn.access", "uvicorn.error")
-"""The servers' own loggers."""
+ADOPTED = ("uvicorn.error", configuration.PYTHON)
+"""Loggers that write where Gunicorn's own does."""
 
-
-class ServerLogger(logging.Logger):
-    """A logger that cannot be disabled.
-
-    `dictConfig` and `fileConfig` disable every logger that they do not name, unless told not to, and applications call
-    them: a failed start would have no reason, and there would be neither tracebacks nor an access log.
-    https://docs.python.org/3/library/logging.config.html#dictionary-schema-details
-    """
-
-    @property
-    def disabled(self) -> bool:
-        """Always False."""
-        return False
-
-    @disabled.setter
-    def disabled(self, value: bool) -> None:
-        pass
+SERVERS = ("gunicorn.error", "gunicorn.access", *ADOPTED)
+"""The servers' own loggers, and that of what Python says itself."""
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]
-    """Gunicorn's logger, with the image's format, for the application's loggers and Uvicorn's as well."""
+    """Gunicorn's logger, with the image's format, for the application's loggers, Uvicorn's and Python's as well."""
 
     own_handlers: tuple[logging.Handler, ...] = ()
 
     def setup(self, cfg: Any) -> None:
         """Make the handlers that `cfg` asks for. A user's own logging configuration is obeyed and left alone."""
+        configuration.end(logging.getLogger())
+        configuration.catch()
+        if path := own(cfg, "log_config"):
+            self.obey(cfg, configuration.read(path))
+            return
+        self.error_log.propagate = self.access_log.propagate = False
         super().setup(cfg)
         if cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json:
             return
@@ -55,25 +48,47 @@ class Logger(glogging.Logger):  # type: ignore[misc]
                 handler._gunicorn = True
         self.adopt()
 
+    def obey(self, cfg: Any, config: dict[str, Any]) -> None:
+        """Apply the user's configuration `config`, and add nothing to it.
+
+        The servers' loggers propagate to the root logger, and LOG_LEVEL is the level, where it does not say otherwise.
+        """
+        self.cfg = cfg
+        self._access_log_enabled = self._compute_access_log_enabled()
+        self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
+        configuration.end(logging.getLogger(IMAGE))
+        loggers = [logging.getLogger(name) for name in (None, *SERVERS, IMAGE)]
+        ours = (*self.own_handlers, *self.error_log.handlers, *self.access_log.handlers)
+        for log in loggers:
+            for handler in ours:
+                log.removeHandler(handler)
+            log.setLevel(self.loglevel)
+            log.propagate = True
+        self.access_log.setLevel(logging.INFO)
+        configuration.protect(*SERVERS, IMAGE)
+        dictConfig(config)
+        # For a reload, which may bring another configuration or none.
+        self.own_handlers = tuple(handler for log in loggers for handler in log.handlers)
+        for handler in self.own_handlers:
+            handler._gunicorn = True  # type: ignore[attr-defined]
+
     def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any) -> None:
         """Write the access log's line for a WSGI request, but for those that the image answers itself."""
         if UNLOGGED not in environ:
             super().access(resp, req, environ, request_time)
 
     def adopt(self) -> None:
-        """Send what the application and Uvicorn log to the same place as the server's own log.
+        """Send what the application, Uvicorn and Python log to the same place as the server's own log.
 
         The application may configure the root logger in another way, which then holds for itself alone.
         """
-        root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.error")
-        for log in (root, uvicorn):
+        for name in (None, *ADOPTED):
+            log = logging.getLogger(name)
             for handler in self.own_handlers:
                 log.removeHandler(handler)
             for handler in self.error_log.handlers:
                 log.addHandler(handler)
             log.setLevel(self.loglevel)
+            log.propagate = False
         self.own_handlers = tuple(self.error_log.handlers)
-        uvicorn.propagate = False
-        for name in SERVERS:
-            logging.getLogger(name).__class__ = ServerLogger
-        logging.captureWarnings(True)
+        configuration.protect(*SERVERS)

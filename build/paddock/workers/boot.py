@@ -12,9 +12,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from paddock.application import Kind, resolve
+from paddock.dump import descriptor
 from paddock.errors import EXIT_FAILURE
 from paddock.marks import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
 from paddock.settings import own
@@ -72,13 +74,13 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def init_signals(self) -> None:
         """Set the worker's signal handlers, and let in what came since the fork."""
-        reset_signals(super().init_signals)
+        reset_signals(super().init_signals, descriptor(self))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def load_wsgi(self) -> None:
         """Import the application, find out what it is, and `adopt` it."""
         super().load_wsgi()
-        self.watchdog = Watchdog(self.cfg.timeout)
+        self.watchdog = Watchdog(self.cfg.timeout, file=descriptor(self))
         self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
@@ -212,5 +214,31 @@ def announcing(post_worker_init: Callable[[Any], None]) -> Callable[[Any], None]
         if not isinstance(worker, BootingWorker):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             announce_ready(worker)
+
+    return hook
+
+
+def guarding(post_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return Gunicorn's `post_fork` hook, extended to log what ends the worker: Gunicorn prints it, too, as it is.
+
+    https://github.com/benoitc/gunicorn/blob/master/gunicorn/arbiter.py, spawn_worker
+    """
+
+    def hook(arbiter: Any, worker: Any) -> None:
+        run = worker.init_process
+
+        def init_process() -> None:
+            try:
+                run()
+            except Exception:
+                worker.log.exception("Exception in worker process")
+                raise SystemExit(EXIT_FAILURE if worker.booted else Arbiter.WORKER_BOOT_ERROR) from None
+
+        worker.init_process = init_process
+        try:
+            post_fork(arbiter, worker)
+        except Exception:
+            worker.log.exception("The hook post_fork has failed")
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
 
     return hook

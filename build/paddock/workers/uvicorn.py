@@ -230,9 +230,12 @@ class UvicornWorker(BootingWorker):
         except asyncio.CancelledError:
             self.log.info("Stopped before the application had started up")
         finally:
+            # asyncio's closes what signals are written to before it gives them their defaults back, and there is
+            # shutdown code to come. https://github.com/python/cpython/blob/3.14/Lib/asyncio/unix_events.py, close
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             loop.close()
-            # asyncio's gives the signals their defaults back, and there is shutdown code to come.
             ignore_stop_signals()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if not self.server.started and self.alive:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 

@@ -1,0 +1,29 @@
+"""What a worker that crashes says of itself, kept in memory until the arbiter logs it as one record.
+
+It is written by faulthandler, from a signal handler: raw lines, which nothing can format there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+STDERR = 2
+
+
+def give(worker: Any) -> None:
+    """Give a worker that is about to be forked a file in memory for its dump."""
+    worker.dump = os.memfd_create("paddock-dump")
+
+
+def descriptor(worker: Any) -> int:
+    """Return where faulthandler shall write in `worker`; under another arbiter than the image's nobody reads a file."""
+    return getattr(worker, "dump", STDERR)
+
+
+def take(worker: Any) -> str:
+    """Return, in the arbiter, what a worker that has ended has dumped, and close the file."""
+    try:
+        return os.pread(worker.dump, os.fstat(worker.dump).st_size, 0).decode(errors="replace")
+    finally:
+        os.close(worker.dump)

@@ -1,0 +1,36 @@
+"""What a worker that crashes leaves to the arbiter."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from paddock import dump
+
+
+def test_what_faulthandler_writes_in_the_worker_is_taken_by_the_arbiter() -> None:
+    worker = SimpleNamespace()
+    dump.give(worker)
+    pid = os.fork()
+    if not pid:
+        faulthandler.dump_traceback(dump.descriptor(worker))
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+    assert "in test_what_faulthandler_writes" in dump.take(worker)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(worker.dump)
+
+
+def test_a_worker_that_dumps_nothing_leaves_nothing() -> None:
+    worker = SimpleNamespace()
+    dump.give(worker)
+
+    assert dump.take(worker) == ""
+
+
+def test_under_another_arbiter_it_is_written_where_python_would() -> None:
+    assert dump.descriptor(SimpleNamespace()) == dump.STDERR
