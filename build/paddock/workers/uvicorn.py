@@ -230,12 +230,7 @@ class UvicornWorker(BootingWorker):
         except asyncio.CancelledError:
             self.log.info("Stopped before the application had started up")
         finally:
-            # asyncio's closes what signals are written to before it gives them their defaults back, and there is
-            # shutdown code to come. https://github.com/python/cpython/blob/3.14/Lib/asyncio/unix_events.py, close
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            loop.close()
-            ignore_stop_signals()
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            close(loop)
         if not self.server.started and self.alive:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
@@ -341,6 +336,18 @@ class UvicornWorker(BootingWorker):
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
         # Believing proxies is the matter of `forwarded`, not of Uvicorn's own middleware.
         return options | {"http": protocol_class(options["http"], Limits.of(cfg)), "proxy_headers": False}
+
+
+def close(loop: asyncio.AbstractEventLoop) -> None:
+    """Close an event loop, without a moment in which a signal kills, or is written to what is closed already.
+
+    asyncio's closes what signals are written to before it gives them their defaults back, and there is shutdown code to
+    come. https://github.com/python/cpython/blob/3.14/Lib/asyncio/unix_events.py, _UnixSelectorEventLoop.close
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    loop.close()
+    ignore_stop_signals()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def say_cut_off(record: logging.LogRecord) -> bool:
