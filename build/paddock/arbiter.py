@@ -363,9 +363,10 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             elif is_ready(worker):
                 self.murder_silent(pid, worker, now)
             elif self.cfg.boot_timeout and now - worker.born > self.cfg.boot_timeout:
-                self.log.error(
-                    "Worker %s has not come to serve within BOOT_TIMEOUT=%d: killed", pid, self.cfg.boot_timeout
-                )
+                if not worker.aborted:
+                    self.log.error(
+                        "Worker %s has not come to serve within BOOT_TIMEOUT=%d: killed", pid, self.cfg.boot_timeout
+                    )
                 self.abort(pid, worker)
 
     def sample(self, now: float) -> None:
