@@ -233,7 +233,7 @@ target "tool" {
   matrix = {
     row = [
       { name = "caddy", packages = "caddy" },
-      { name = "chromium", packages = "chromium-headless-shell" },
+      { name = "chromium", packages = "chromium-headless-shell socat" },
       { name = "cosign", packages = "ca-certificates cosign" },
       { name = "haproxy", packages = "haproxy wget" },
       { name = "kubectl", packages = "kubectl" },

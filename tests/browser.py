@@ -12,10 +12,14 @@ from websockets.sync.client import ClientConnection, connect
 
 from conftest import PATIENCE, Container
 
+# The protocol listens on the loopback interface only. The host has one, but its networks come and go,
+# and a browser gives up what it loads when one does.
+RELAY = 'socat TCP-LISTEN:9223,fork TCP:127.0.0.1:9222 & exec "$@"'
+
 COMMAND = [
+    *("sh", "-c", RELAY, "sh"),
     "chromium-headless-shell",
-    # A free one, which the log tells.
-    "--remote-debugging-port=0",
+    "--remote-debugging-port=9222",
     # Its sandbox needs user namespaces, which Docker's seccomp profile forbids.
     "--no-sandbox",
     # Docker's 64 MiB are too few.
@@ -81,9 +85,8 @@ class Page:
 @contextmanager
 def browsing(start: Callable[..., Container], tools: str, address: str) -> Iterator[Page]:
     """Start a browser in a container, and yield its page at `address`."""
-    # The protocol listens on the loopback interface only, so that has to be ours.
-    container = start(image=f"{tools}:chromium", command=COMMAND, network_mode="host")
-    endpoint = container.wait_for_log("ws://127.0.0.1:.*")
+    container = start(image=f"{tools}:chromium", command=COMMAND)
+    endpoint = container.wait_for_log("ws://127.0.0.1:.*").replace("127.0.0.1:9222", f"{container.address}:9223")
     with connect(endpoint, proxy=None, max_size=None) as connection:
         page = Page(connection)
         page.open(address)

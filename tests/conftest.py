@@ -172,9 +172,12 @@ class Container:
         return Outcome(status, (out or b"").decode(), (err or b"").decode())
 
     def processes(self) -> list[str]:
-        """Return the command lines of the container's processes: the slim image has no ps."""
+        """Return the command lines of the container's processes: the slim image has no ps.
+
+        Docker's health check, which comes and goes, is none of them.
+        """
         rows = self.raw.top(ps_args="-eo pid,args")["Processes"]
-        return [row[1] for row in rows]
+        return [command for _, command in rows if "paddock.health" not in command]
 
     def workers(self) -> int:
         """Return how many workers there are: Gunicorn's processes but for the arbiter."""

@@ -6,6 +6,7 @@ defined in `load.py`.
 """
 
 import time
+from uuid import uuid4
 
 import pytest
 
@@ -191,10 +192,19 @@ class Balancer:
         return next(row[17] for row in rows if row[:2] == ["app", name])
 
 
+@pytest.fixture(scope="module")
+def network(engine):
+    """A network of their own: the next container on a shared one gets the address of a replica that has gone."""
+    network = engine.networks.create(f"paddock-test-{uuid4()}")
+    yield network.name
+    network.remove()
+
+
 @pytest.fixture
-def balancer(start, tools, mount):
+def balancer(network, start, tools, mount):
     container = start(
         image=f"{tools}:haproxy",
+        network=network,
         command=["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"],
         volumes=mount("/etc/haproxy/haproxy.cfg", CONFIGURATION),
         allow=("",),
@@ -212,10 +222,10 @@ def balancer(start, tools, mount):
 
 
 @pytest.fixture
-def replica(start):
+def replica(network, start):
     def run(app):
         environment = {"WORKERS": "1", "READY_PATH": "/ready", "DRAIN_DELAY": "1.5", "GRACEFUL_TIMEOUT": "8"}
-        return start(app, environment=environment).wait_ready()
+        return start(app, environment=environment, network=network).wait_ready()
 
     return run
 

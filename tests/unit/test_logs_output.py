@@ -82,7 +82,7 @@ def test_output_that_nobody_reads_loses_lines_and_says_how_many(pipe: Pipe, log_
 def test_a_line_that_was_cut_off_spoils_no_other(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = pipe
     handler = OutputHandler(writing)
-    monkeypatch.setattr(handler, "has_room", lambda size: False)
+    monkeypatch.setattr(handler, "has_room", lambda size, deadline: False)
     log = log_to(handler)
     for _ in range(20):
         log.info(LONG)

@@ -25,3 +25,15 @@ def test_only_the_first_ctrl_c_interrupts_what_runs(monkeypatch: pytest.MonkeyPa
     assert end.value.code == 0
     worker.handle_quit(signal.SIGQUIT, None)
     assert hooks == [worker]
+
+
+def test_only_the_first_signal_interrupts_the_import() -> None:
+    worker = BootingWorker.__new__(BootingWorker)
+    worker.booted, worker.alive = False, True
+
+    with pytest.raises(SystemExit) as end:
+        worker.handle_quit(signal.SIGINT, None)
+    assert end.value.code == 0
+    worker.handle_quit(signal.SIGQUIT, None)
+    worker.handle_exit(signal.SIGTERM, None)
+    assert not worker.alive
