@@ -10,7 +10,8 @@ import stat
 import sys
 import termios
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 OUTPUT_PATIENCE = 1.0
@@ -87,7 +88,13 @@ class OutputHandler(_Failing, logging.StreamHandler[TextIO]):
     def write(self, line: bytes) -> bool:
         """Write `line`; return whether all of it was taken."""
         left = b"\n" + line if self.torn else line
-        at_once = len(left) if self.is_file or self.has_room(len(left)) else select.PIPE_BUF
+        if self.is_file or not select.PIPE_BUF < len(left) <= self.capacity:
+            return self.write_pieces(left, len(left) if self.is_file else select.PIPE_BUF)
+        with self.turn() as deadline:
+            return self.write_pieces(left, len(left) if self.has_room(len(left), deadline) else select.PIPE_BUF)
+
+    def write_pieces(self, left: bytes, at_once: int) -> bool:
+        """Write what is left of a line, so many bytes at once; return whether all of it was taken."""
         while left and self.is_writable():
             try:
                 left = left[os.write(self.descriptor, left[:at_once]) :]
@@ -102,20 +109,37 @@ class OutputHandler(_Failing, logging.StreamHandler[TextIO]):
         self.blocked = not self.writable.poll(0 if self.blocked else OUTPUT_PATIENCE * 1000)
         return not self.blocked
 
-    def has_room(self, size: int) -> bool:
-        """Tell whether `size` bytes are taken in one piece; wait a little for that if they ever could be.
+    @contextmanager
+    def turn(self) -> Iterator[float]:
+        """Keep the long lines of other processes away, in which this one would find less room than there was.
+
+        Yields the monotonic time until which to wait for room. Nobody waits longer than that for his turn, either.
+        """
+        deadline = time.monotonic() + (0 if self.blocked else OUTPUT_PATIENCE)
+        try:
+            # Locks belong to what was opened, and processes share what they have inherited.
+            own = os.open(f"/proc/self/fd/{self.descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            yield deadline
+            return
+        try:
+            while not locked(own) and time.monotonic() < deadline:
+                time.sleep(LOOK)
+            yield deadline
+        finally:
+            os.close(own)
+
+    def has_room(self, size: int, deadline: float) -> bool:
+        """Tell whether `size` bytes are taken in one piece, at the monotonic time `deadline` at the latest.
 
         A pipe takes up to PIPE_BUF so, and more while it has room for it, of which its pages may waste a half.
         https://man7.org/linux/man-pages/man7/pipe.7.html
         """
-        deadline = time.monotonic() + (0 if self.blocked else OUTPUT_PATIENCE)
-        while select.PIPE_BUF < size <= self.capacity:
-            if size + 2 * waiting(self.descriptor) <= self.capacity:
-                return True
+        while size + 2 * waiting(self.descriptor) > self.capacity:
             if time.monotonic() >= deadline:
-                break
+                return False
             time.sleep(LOOK)
-        return False
+        return True
 
 
 def capacity(descriptor: int) -> int:
@@ -124,6 +148,15 @@ def capacity(descriptor: int) -> int:
         return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
     except OSError:
         return 0
+
+
+def locked(descriptor: int) -> bool:
+    """Lock what a descriptor is of, unless somebody else has. Returns whether it is locked."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def waiting(descriptor: int) -> int:

@@ -41,6 +41,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
     # Gunicorn gives each of these its default back before it sets a handler; one that comes in between would kill.
     SIGNALS = tuple(number for number in Worker.SIGNALS if number not in STOP_SIGNALS)
 
+    alive: bool
     wsgi: Any
     kind: Kind
     max_requests: int
@@ -111,7 +112,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: finish what is in flight; while the application is imported there is nothing to finish."""
-        self.exit_if_booting()
+        if self.exits_if_booting():
+            return
         self.begin_stop()
         super().handle_exit(sig, frame)
 
@@ -121,8 +123,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
         Gunicorn's threads first want a lock of their pool, which what the signal interrupts may hold. Ctrl-C comes from
         the terminal and from the arbiter, and the second must not interrupt what the first has begun.
         """
-        self.exit_if_booting()
-        if self.hurried:
+        if self.exits_if_booting() or self.hurried:
             return
         self.hurry()
         Worker.handle_quit(self, sig, frame)
@@ -149,15 +150,17 @@ class BootingWorker(Worker):  # type: ignore[misc]
             sys.stderr.flush()
             os._exit(status)
 
-    def exit_if_booting(self) -> None:
-        """End the process unless the worker serves already.
+    def exits_if_booting(self) -> bool:
+        """End the process unless the worker serves already; return whether it is ending.
 
         The exception may be swallowed by what runs, and Python ignores it in a weak reference's callback, of which
-        importing has some: then the worker ends before it serves.
+        importing has some: then the worker ends before it serves. It is raised once, because a second one, such as the
+        arbiter's for a Ctrl-C that the terminal has sent to all, would end up in what the first one ends.
         """
-        if not self.booted:
+        if not self.booted and self.alive:
             self.alive = False
             raise SystemExit(0)
+        return not self.booted
 
     def begin_stop(self) -> None:
         """Set the times of a graceful stop, all counted from now."""

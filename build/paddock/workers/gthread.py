@@ -29,7 +29,7 @@ class ThreadWorker(BootingWorker, Streams):
         self.wsgi = closing(forwarded.wsgi(self.wsgi, forwarded.Proxies(self.cfg)), self)
 
     def run(self) -> None:
-        """Serve until told to stop, which may have been before: see exit_if_booting."""
+        """Serve until told to stop, which may have been before: see exits_if_booting."""
         if not self.alive:
             return
         self.watchdog.serving = "The thread that hands out connections"

@@ -280,7 +280,7 @@ class UvicornWorker(BootingWorker):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM, before the event loop runs."""
-        self.exit_if_booting()
+        self.exits_if_booting()
         self.alive = False
 
     async def beat(self) -> None:
