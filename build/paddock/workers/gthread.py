@@ -64,7 +64,8 @@ class ThreadWorker(BootingWorker, Streams):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what went wrong: what the parser refused, or a request whose application failed."""
-        req = req or getattr(exc, "req", None)
+        if req is None and hasattr(getattr(exc, "req", None), "headers"):
+            req = exc.req  # type: ignore[attr-defined]
         exchange = getattr(req, "exchange", None)
         if exchange is None:
             exchange = Answered(req)
