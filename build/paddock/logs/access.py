@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from paddock import ids
 from paddock.logs.atoms import ATOMS, DEFAULT, JSON, compiled, readable, request_line, value_of
+from paddock.logs.fast import scope_line
 from paddock.logs.formats import iso
 from paddock.logs.lines import LAST_PATIENCE, PIECE, Lines
 from paddock.logs.output import OutputHandler
@@ -60,6 +61,8 @@ class AccessLog:
         else:
             self.template, self.values = compiled(line)
             self.line = self.wrapped if log_format == JSON else self.text
+        self.first_line = self.line
+        """What makes a line at first; one that is too long is made again by `line`."""
         self.handlers = list(self.logger.handlers)
         handler = self.handlers[0] if len(self.handlers) == 1 else None
         self.formatter = handler.formatter if handler else None
@@ -73,7 +76,7 @@ class AccessLog:
         if lines is None or (not lines.fresh and not self.is_direct()):
             self.record(exchange)
             return
-        line = self.line(exchange)
+        line = self.first_line(exchange)
         if len(line) > SHORT and len(line.encode("utf-8", "backslashreplace")) >= LONGEST:
             line = self.shortened(exchange)
         lines.fresh.append(line + "\n")
@@ -81,6 +84,12 @@ class AccessLog:
             lines.flush()
         elif len(lines.fresh) == 1:
             self.later(lines.flush)
+
+    def serve_scopes(self, root_path: str, later: Callable[[Callable[[], None]], Any]) -> None:
+        """Write the lines of ASGI exchanges on an event loop, together at the end of its turn, which `later` is for."""
+        self.later = later
+        if self.line == self.text:
+            self.first_line = scope_line(self.format, root_path, self.text)
 
     def flush(self, patience: float = LAST_PATIENCE) -> None:
         """Write what waits for a reader, for so many seconds at most."""

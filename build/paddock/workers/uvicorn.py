@@ -245,7 +245,7 @@ class UvicornWorker(BootingWorker):
         if not self.alive:
             return
         if self.access_log:
-            self.access_log.later = loop.call_soon
+            self.access_log.serve_scopes(self.cfg.root_path, loop.call_soon)
         heart = loop.create_task(self.beat())
         try:
             await server.serve(sockets=[listener.sock for listener in self.sockets])
