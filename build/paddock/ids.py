@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import re
 from contextvars import ContextVar
-from typing import Any
-
-from paddock.settings import own
 
 REQUEST_ID: ContextVar[str] = ContextVar("paddock_request_id", default="")
-"""The id of the request that is being served; threads that asyncio starts and tasks have it too."""
+"""The id of the request that is being served; tasks have it too, and threads that asyncio starts."""
 
 SANE = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}").fullmatch
 """What is taken from a client. It can be put into a header, a line of the log or a URL as it is."""
@@ -18,10 +15,9 @@ SANE = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}").fullmatch
 NONE = "none"
 
 
-def header(cfg: Any) -> str | None:
-    """Return REQUEST_ID_HEADER, or None where there shall be no ids."""
-    name = str(own(cfg, "request_id_header"))
-    return None if name.lower() == NONE else name
+def header(setting: str) -> str | None:
+    """Return the name of the header that REQUEST_ID_HEADER names, or None where there shall be no ids."""
+    return None if setting.lower() == NONE else setting
 
 
 def request_id(given: str | None) -> str:

@@ -201,7 +201,7 @@ def access_log(log: glogging.Logger, cfg: Any) -> AccessLog | None:
     """Return the access log that Gunicorn's logger `log` and its configuration `cfg` want; None where it is off."""
     if not log.access_log_enabled:
         return None
-    return AccessLog(log, own(cfg, "log_format"), cfg.access_log_format, ids.header(cfg))
+    return AccessLog(log, own(cfg, "log_format"), cfg.access_log_format, ids.header(own(cfg, "request_id_header")))
 
 
 def is_own_way(of_class: type[glogging.Logger]) -> bool:

@@ -7,6 +7,8 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from paddock.ids import REQUEST_ID
+
 NAMES = {"gunicorn.error": "gunicorn", "uvicorn.error": "uvicorn"}
 """Loggers whose name would look like a severity."""
 
@@ -49,6 +51,8 @@ class JsonFormatter(logging.Formatter):
             fields["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             fields["stack"] = self.formatStack(record.stack_info)
+        if request_id := REQUEST_ID.get():
+            fields["request_id"] = request_id
         fields |= {key: value for key, value in vars(record).items() if key not in STANDARD and key not in fields}
         return json.dumps(fields, default=str)
 

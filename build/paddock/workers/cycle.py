@@ -9,6 +9,7 @@ from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from paddock.ids import REQUEST_ID, request_id
 from paddock.logs.access import UNLOGGED, Receive, Scope, Send
 from paddock.workers.exchange import CLIENT_GONE, NOT_ACCEPTED, Observers, environ_of, unquoted
 
@@ -29,6 +30,8 @@ class Asked:
 
     observers: ClassVar[Observers]
     root_path: ClassVar[str]
+    id_header: ClassVar[bytes]
+    """The lower-case name of the header with a request's id; empty where there shall be none."""
 
     scope: Any
     raw: bytes
@@ -39,6 +42,23 @@ class Asked:
     seconds = 0.0
     answer: Any = ()
     """The answer's header fields, as the application has given them."""
+
+    def take_id(self) -> None:
+        """Take the id that the client gives the request, if it is alone and sane, or give it one of our own."""
+        name, headers = self.id_header, self.scope["headers"]
+        given = [value for field, value in headers if field == name]
+        asked = given[0].decode("latin-1") if len(given) == 1 else None
+        self.request_id = request_id(asked)
+        if self.request_id != asked:
+            others = [field for field in headers if field[0] != name] if given else headers
+            self.scope["headers"] = [*others, (name, self.request_id.encode("ascii"))]
+
+    def id_fields(self) -> list[tuple[bytes, bytes]]:
+        """Return the header fields that the answer gets: none where the application has said the id itself."""
+        name = self.id_header
+        if not self.request_id or any(field.lower() == name for field, _ in self.answer):
+            return []
+        return [(name, self.request_id.encode("ascii"))]
 
     @property
     def method(self) -> str:
@@ -108,12 +128,15 @@ class Cycle(Asked, Base):
         """Return the coroutine that serves the request: its time begins here, and not when the loop comes to it."""
         self.began = perf_counter()
         self.raw = self.scope["raw_path"]
+        if self.id_header:
+            self.take_id()
         if self.observers.begun:
             self.observers.tell_begun(self)
         return self.run(app)
 
     async def run(self, app: Any) -> None:
         """Serve the request."""
+        REQUEST_ID.set(self.request_id)
         try:
             await super().run_asgi(app)
         finally:
@@ -125,6 +148,8 @@ class Cycle(Asked, Base):
             if message["type"] == "http.response.start":
                 self.status = message["status"]
                 self.answer = message.get("headers", ())
+                if self.id_header:
+                    self.default_headers = self.default_headers + self.id_fields()
         elif not self.disconnected and self.scope["method"] != "HEAD":
             self.sent += len(message.get("body", b""))
         await super().send(message)
@@ -159,6 +184,9 @@ class Socket(Asked):
 
     async def serve(self, app: Any) -> None:
         """Serve it."""
+        if self.id_header:
+            self.take_id()
+        REQUEST_ID.set(self.request_id)
         self.observers.tell_begun(self)
         try:
             await app(self.scope, self.receive, self.send)
@@ -181,28 +209,37 @@ class Socket(Asked):
             self.sent += len(message.get("bytes") or (message.get("text") or "").encode("utf-8", "replace"))
         elif kind == "websocket.accept":
             self.status = 101
-            self.answer = message.get("headers", ())
+            message = self.identified(message)
         elif kind == "websocket.close":
             self.status = self.status or NOT_ACCEPTED
         elif kind == "websocket.http.response.start":
             self.status = message["status"]
-            self.answer = message.get("headers", ())
+            message = self.identified(message)
         elif kind == "websocket.http.response.body":
             self.sent += len(message.get("body", b""))
         await self._send(message)
+
+    def identified(self, message: Any) -> Any:
+        """Return the message that begins an answer, with the request's id."""
+        self.answer = message.get("headers", ())
+        return {**message, "headers": [*self.answer, *self.id_fields()]}
 
 def decoded(fields: Any) -> list[tuple[str, str]]:
     """Return header fields as text."""
     return [(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in fields]
 
 
-def observe(http: str, observers: Observers, root_path: str) -> Any:
-    """Let Uvicorn's protocol for UVICORN_HTTP, which is `http`, make cycles that tell `observers`.
+def observe(http: str, observers: Observers, root_path: str, id_header: str | None) -> Any:
+    """Let Uvicorn's protocol for UVICORN_HTTP, which is `http`, make cycles that tell `observers` and have ids.
 
     Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap an
     ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
     """
-    own = {"observers": observers, "root_path": root_path}
+    own = {
+        "observers": observers,
+        "root_path": root_path,
+        "id_header": id_header.lower().encode("ascii") if id_header else b"",
+    }
     for name in MODULES.get(http, ("uvicorn.protocols.http.httptools_impl",)):
         module = import_module(name)
         before = module.RequestResponseCycle

@@ -216,6 +216,9 @@ class Answered:
 
     def field(self, name: str) -> str | None:
         """See `Exchange`. Fields that came more than once are joined, as in the environment."""
+        key = name.upper().replace("-", "_")
+        if value := self.variables.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"):
+            return str(value)
         values = [value for field, value in getattr(self.request, "headers", ()) if field.lower() == name]
         return ",".join(values) if values else None
 

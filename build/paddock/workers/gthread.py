@@ -10,6 +10,8 @@ from typing import Any
 
 from gunicorn.http2.errors import HTTP2ConnectionError, HTTP2StreamError
 
+from paddock import ids
+from paddock.ids import REQUEST_ID, request_id
 from paddock.marks import announce_ready
 from paddock.ready import in_front
 from paddock.settings import own
@@ -24,6 +26,8 @@ from paddock.workers.slow import Connection, ErrorPage, TooSlow
 class ThreadWorker(BootingWorker, Streams):
     """Serves a WSGI application from a pool of `THREADS` threads."""
 
+    id_header: str | None = None
+
     def adopt(self) -> None:
         """Put what the image does for every request around the application, the innermost first."""
         self.wsgi = watched(self.wsgi, self.watchdog)
@@ -31,6 +35,7 @@ class ThreadWorker(BootingWorker, Streams):
             self.wsgi = in_front(self.wsgi, path, lambda: not self.draining, self.kind)
         if self.cfg.root_path:
             self.wsgi = root_path.wsgi(self.wsgi, self.cfg.root_path)
+        self.id_header = ids.header(own(self.cfg, "request_id_header"))
         self.wsgi = noted(forwarded.wsgi(self.wsgi, forwarded.Proxies(self.cfg)), self)
 
     def run(self) -> None:
@@ -44,6 +49,13 @@ class ThreadWorker(BootingWorker, Streams):
         self.watchdog.stop()
         if self.nr_conns:
             self.log.warning("Cut off %d connections that were not done when the time to stop was over", self.nr_conns)
+
+    def handle(self, conn: Connection) -> Any:
+        """Serve a request; what is logged behind its end is not about it any more."""
+        try:
+            return super().handle(conn)
+        finally:
+            REQUEST_ID.set("")
 
     def handle_request(self, req: Any, conn: Connection) -> Any:
         """Serve a request of the client whom the PROXY protocol named for the connection.
@@ -73,7 +85,7 @@ class ThreadWorker(BootingWorker, Streams):
             self.told.tell_begun(exchange)
         if req is not None:
             req.exchange = exchange
-        page = ErrorPage(client)
+        page = ErrorPage(client, f"{self.id_header}: {exchange.request_id}\r\n" if exchange.request_id else "")
         super().handle_error(req, page, addr, exc)
         exchange.error_bytes = page.sent
         self.tell_end(exchange, page.status)
@@ -177,15 +189,23 @@ def noted(application: Any, worker: ThreadWorker) -> Any:
     calls the application.
     """
 
+    header = worker.id_header or ""
+    variable = "HTTP_" + header.upper().replace("-", "_")
+
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
         response = start_response.__self__
         exchange = response.req.exchange
         exchange.response, exchange.variables = response, environ
+        if header:
+            exchange.request_id = environ[variable] = request_id(environ.get(variable))
+            REQUEST_ID.set(exchange.request_id)
 
-        def start(*arguments: Any, **options: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             if not worker.alive:
                 response.force_close()
-            return start_response(*arguments, **options)
+            if header and not any(name.lower() == header.lower() for name, _ in headers):
+                headers = [*headers, (header, exchange.request_id)]
+            return start_response(status, headers, *exc_info)
 
         items = application(environ, start)
         if isinstance(items, environ["wsgi.file_wrapper"]):

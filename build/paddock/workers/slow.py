@@ -132,15 +132,17 @@ class ErrorPage:
     status = 0
     sent = 0
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, field: str = "") -> None:
+        """Write to `client`; a header `field`, with its end, is added."""
         self.client = client
+        self.field = field.encode("latin-1")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
 
     def sendall(self, data: bytes) -> None:
         """Send the page, with its head as it should be, and take note of it."""
-        page = data.replace(b"\r\n\n", b"\r\n\r\n", 1)
+        page = data.replace(b"\r\n\n", b"\r\n\r\n", 1).replace(b"\r\n", b"\r\n" + self.field, 1)
         self.status, self.sent = int(page.split(None, 2)[1]), len(page.partition(b"\r\n\r\n")[2])
         self.client.sendall(page)
 

@@ -30,6 +30,7 @@ import uvicorn.protocols.websockets.auto  # loaded before the fork, so that work
 from gunicorn.arbiter import Arbiter
 from gunicorn.sock import ssl_context
 
+from paddock import ids
 from paddock.application import Kind
 from paddock.marks import announce_ready
 from paddock.ready import in_front
@@ -318,8 +319,9 @@ class UvicornWorker(BootingWorker):
             application = root_path.asgi(application, cfg.root_path)
         if own(cfg, "uvicorn_proxy_headers"):
             application = forwarded.asgi(application, forwarded.Proxies(cfg))
-        if self.observers:
-            application = observe(own(cfg, "uvicorn_http"), self.told, cfg.root_path)(application)
+        id_header = ids.header(own(cfg, "request_id_header"))
+        if self.observers or id_header:
+            application = observe(own(cfg, "uvicorn_http"), self.told, cfg.root_path, id_header)(application)
         options: dict[str, Any] = {
             # A factory that only hands the application over keeps Uvicorn from calling the application to see
             # whether it is one: https://github.com/Kludex/uvicorn/blob/main/uvicorn/config.py, Config.load
