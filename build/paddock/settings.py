@@ -396,6 +396,23 @@ SETTINGS: tuple[Setting, ...] = (
         sets="access_log_format",
     ),
     Setting(
+        "ACCESS_LOG_EXCLUDE",
+        Items(
+            Text("a path, or the beginning of paths and *", r"/[^*\s]*\*?"),
+            "paths separated by commas; one that ends with * stands for all that begin so, such as /static/*",
+        ),
+        None,
+        LOGGING,
+        "Requests that get no line in the access log.",
+    ),
+    Setting(
+        "ACCESS_LOG_HEALTH",
+        Boolean(),
+        "false",
+        LOGGING,
+        "Show the requests of the image's own health check in the access log.",
+    ),
+    Setting(
         "REQUEST_ID_HEADER",
         Text("none, or a header's name", r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"),
         "X-Request-ID",

@@ -29,6 +29,9 @@ UNLOGGED = "paddock.unlogged"
 
 LOGGER = "gunicorn.access"
 
+HEALTH_AGENT = "paddock-health"
+"""What `paddock health` calls itself."""
+
 LONGEST = PIECE[OutputHandler]
 """Bytes of the longest line: one that a pipe does not take whole would be mixed with those of other workers."""
 
@@ -48,13 +51,28 @@ class AccessLog:
     later: Callable[[Callable[[], None]], Any] | None = None
     """What calls a function at the end of the event loop's turn; None writes each line at once."""
 
-    def __init__(self, log: glogging.Logger, log_format: str, line: str, request_id_header: str | None) -> None:
-        """Write by Gunicorn's logger `log` the lines that ACCESS_LOG_FORMAT, `line`, and LOG_FORMAT want."""
+    def __init__(
+        self,
+        log: glogging.Logger,
+        log_format: str,
+        line: str,
+        request_id_header: str | None,
+        exclude: Exclude | None = None,
+        health: bool = False,
+    ) -> None:
+        """Write by Gunicorn's logger `log` the lines that ACCESS_LOG_FORMAT, `line`, and LOG_FORMAT want.
+
+        `exclude` are paths that get none; `health` says whether the image's own health check gets lines.
+        """
+        self.exclude = exclude
+        self.health = health
         self.log = log
         self.logger = log.access_log
         self.id_field = (request_id_header or "X-Request-ID").lower()
         if line == DEFAULT:
-            line = JSON if log_format == JSON else line.replace("x-request-id", self.id_field)
+            # What a client sends where ids are off is any text, and stands in no quotes.
+            shown = f"%({{{self.id_field}}}i)s" if request_id_header else "-"
+            line = JSON if log_format == JSON else line.replace("%({x-request-id}i)s", shown)
         self.format = line
         if line == JSON:
             self.line = self.object
@@ -70,7 +88,9 @@ class AccessLog:
 
     def ended(self, exchange: Exchange) -> None:
         """Write the line of an exchange; see `Observer`."""
-        if exchange.unlogged:
+        if exchange.unlogged or (self.exclude and self.exclude.holds(exchange.path)):
+            return
+        if not self.health and is_health_check(exchange):
             return
         lines = self.lines
         if lines is None or (not lines.fresh and not self.is_direct()):
@@ -180,6 +200,37 @@ class AccessLog:
             most //= 2
 
 
+class Exclude:
+    """The paths of ACCESS_LOG_EXCLUDE, which are the same whether or not a proxy strips ROOT_PATH."""
+
+    def __init__(self, paths: list[str], root_path: str) -> None:
+        paths = [*paths, *(root_path + path for path in paths)]
+        self.exact = frozenset(path for path in paths if not path.endswith("*"))
+        self.beginnings = tuple(path[:-1] for path in paths if path.endswith("*"))
+
+    def holds(self, path: str) -> bool:
+        """Tell whether a path, of which each character is a byte, is one of them."""
+        path = readable(path)
+        return path in self.exact or path.startswith(self.beginnings)
+
+
+LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")
+"""Where the health check comes from; the last is a Unix socket."""
+
+
+def is_health_check(exchange: Exchange) -> bool:
+    """Tell whether a request is that of `paddock health`.
+
+    Anyone can call himself so. But a client from elsewhere has another address, also where a proxy in the same pod says
+    whose request it passes on, and a listener's own address is nobody else's.
+    """
+    return (
+        (exchange.client in LOOPBACK or exchange.client == exchange.server)
+        and exchange.field("user-agent") == HEALTH_AGENT
+        and exchange.field("x-forwarded-for") is None
+    )
+
+
 class Atoms(Mapping[str, Any]):
     """The atoms of an exchange, made when a format asks for them."""
 
@@ -201,7 +252,15 @@ def access_log(log: glogging.Logger, cfg: Any) -> AccessLog | None:
     """Return the access log that Gunicorn's logger `log` and its configuration `cfg` want; None where it is off."""
     if not log.access_log_enabled:
         return None
-    return AccessLog(log, own(cfg, "log_format"), cfg.access_log_format, ids.header(own(cfg, "request_id_header")))
+    paths = own(cfg, "access_log_exclude")
+    return AccessLog(
+        log,
+        own(cfg, "log_format"),
+        cfg.access_log_format,
+        ids.header(own(cfg, "request_id_header")),
+        Exclude(paths, cfg.root_path) if paths else None,
+        own(cfg, "access_log_health"),
+    )
 
 
 def is_own_way(of_class: type[glogging.Logger]) -> bool:

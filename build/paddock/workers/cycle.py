@@ -93,6 +93,12 @@ class Asked:
         return str(client[0]) if client else ""
 
     @property
+    def server(self) -> str:
+        """See `Exchange`."""
+        server = self.scope["server"]
+        return str(server[0]) if server else ""
+
+    @property
     def unlogged(self) -> bool:
         """See `Exchange`."""
         return UNLOGGED in self.scope

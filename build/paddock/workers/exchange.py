@@ -60,6 +60,10 @@ class Exchange(Protocol):
         """The client's address, by the word of proxies that are believed; empty on a Unix socket."""
 
     @property
+    def server(self) -> str:
+        """The address that the client has connected to; empty on a Unix socket."""
+
+    @property
     def request_id(self) -> str:
         """The request's id; empty where there is none."""
 
@@ -213,6 +217,11 @@ class Answered:
     def unlogged(self) -> bool:
         """See `Exchange`."""
         return UNLOGGED in self.variables
+
+    @property
+    def server(self) -> str:
+        """See `Exchange`."""
+        return self.variables.get("SERVER_NAME", "")
 
     def field(self, name: str) -> str | None:
         """See `Exchange`. Fields that came more than once are joined, as in the environment."""
