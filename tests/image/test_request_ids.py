@@ -24,12 +24,13 @@ def serve(start):
     return run
 
 
-def records(container, message):
-    """Wait for lines whose message holds a text, and return them as objects."""
+def records(container, message, number=1):
+    """Wait for so many lines whose message holds a text, and return them as objects."""
 
     def found():
         lines = [json.loads(line) for line in container.logs().splitlines() if line.startswith("{")]
-        return [line for line in lines if message in line["message"]]
+        held = [line for line in lines if message in line["message"]]
+        return held if len(held) >= number else []
 
     return wait_until(found, message)
 
@@ -43,7 +44,7 @@ def test_sane_id_is_taken(serve, app):
     assert answer.headers.get_list("X-Request-ID") == answer.json()
     assert [line["request_id"] for line in records(container, "GET /x")] == answer.json()
     # The health check's requests have ids, too.
-    assert answer.json()[0] in {line["request_id"] for line in records(container, "served")}
+    wait_until(lambda: answer.json()[0] in {line["request_id"] for line in records(container, "served")}, "the id")
 
 
 @pytest.mark.parametrize("given", [None, "a b", 'a"b', "x" * 129])
@@ -56,14 +57,14 @@ def test_id_is_made(serve, app, given):
     assert [answer.json() for answer in answers] == [[each] for each in made]
     assert len(set(made)) == 3
     assert all(map(MADE.fullmatch, made))
-    assert [line["request_id"] for line in records(container, "GET /x")] == made
+    assert [line["request_id"] for line in records(container, "GET /x", 3)] == made
 
 
 def test_threads_of_an_event_loop_know_the_id(serve):
     container = serve(ASGI)
     made = container.get("/x").headers["X-Request-ID"]
 
-    assert made in {line["request_id"] for line in records(container, "from a thread")}
+    wait_until(lambda: made in {line["request_id"] for line in records(container, "from a thread")}, "the id")
 
 
 @BOTH
@@ -72,7 +73,7 @@ def test_an_error_has_the_id_in_its_answer_and_its_traceback(serve, app):
     answer = container.get("/crash")
 
     assert answer.status_code == 500
-    (line,) = [line for line in records(container, "") if "exception" in line]
+    line = wait_until(lambda: [line for line in records(container, "") if "exception" in line], "a traceback")[0]
     assert line["request_id"] == answer.headers["X-Request-ID"]
     assert MADE.fullmatch(line["request_id"])
 

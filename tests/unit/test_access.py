@@ -195,6 +195,14 @@ def test_the_fast_way_is_the_general_way(form: str, raw: bytes, query: bytes, he
         Asgi.root_path = ""
 
 
+def test_the_fast_way_leaves_what_was_no_request_to_the_general_one() -> None:
+    refused = Answered()
+    refused.refused_client = "192.0.2.1"
+    refused.end(400)
+
+    assert scope_line("%(h)s %(r)s %(s)s", "", lambda each: lines(each, "%(h)s %(r)s %(s)s"))(refused) == "192.0.2.1 - 400"
+
+
 @given(raw=st.binary(max_size=20).map(lambda tail: b"/" + tail), query=VALUES, headers=st.lists(st.tuples(NAMES, VALUES)))
 @PROPERTY
 def test_asgi_and_wsgi_say_the_same_and_nothing_forges_a_line(raw: bytes, query: bytes, headers: Any) -> None:

@@ -41,6 +41,8 @@ OURS = {
 SOURCE = """
 def line(x):
     scope = x.scope
+    if scope is None:
+        return slow(x)
     headers = scope["headers"]
     fields = dict(headers)
     query = scope["query_string"].decode("latin-1")
@@ -54,7 +56,10 @@ def line(x):
 
 
 def scope_line(line: str, root_path: str, slow: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Return a function that does for ASGI exchanges what `slow` does, which makes lines of the format `line`."""
+    """Return a function that does for ASGI exchanges what `slow` does, which makes lines of the format `line`.
+
+    It leaves exchanges without a scope, those of clients that were refused, to `slow`.
+    """
     sent: dict[str, str] = {}
     arguments = []
     for match in CONVERSION.finditer(line):

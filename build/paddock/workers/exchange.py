@@ -141,6 +141,7 @@ class Answered:
     when the application is called.
     """
 
+    scope = None
     request_id = ""
     status = 0
     seconds = 0.0
