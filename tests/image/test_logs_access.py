@@ -21,7 +21,9 @@ def serve(start):
     """Serve with one worker, and wait until it is ready."""
 
     def run(app, allow=(), **environment):
-        return start(app, environment={"WORKERS": "1"} | environment, allow=allow).wait_ready()
+        container = start(app, environment={"WORKERS": "1"} | environment, allow=allow)
+        container.wait_for_log(r"Ready\b")
+        return container
 
     return run
 

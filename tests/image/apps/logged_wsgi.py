@@ -28,5 +28,5 @@ def app(environ, start_response):
 
 
 def late():
-    yield b""
     raise ValueError("out of stock")
+    yield b""
