@@ -391,8 +391,8 @@ SETTINGS: tuple[Setting, ...] = (
         Checked(atoms.EXPECTED, atoms.preset),
         "default",
         LOGGING,
-        "The access log's line, the same for ASGI and WSGI: a preset or Gunicorn's atoms. `default` is `combined` with the "
-        "response time in seconds and the request's id; `json` is one object a line, as with `LOG_FORMAT=json`.",
+        "The access log's line, the same for ASGI and WSGI: a preset or Gunicorn's atoms. `default` is `combined` with "
+        "the response time in seconds and the request's id; `json` is one object a line, as with `LOG_FORMAT=json`.",
         sets="access_log_format",
     ),
     Setting(
@@ -417,8 +417,8 @@ SETTINGS: tuple[Setting, ...] = (
         Text("none, or a header's name", r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"),
         "X-Request-ID",
         LOGGING,
-        "The header that a request's id comes in, or is made for, and that the answer has too: one that a client sends is "
-        "taken if it is 1 to 128 letters, digits and `._~:/+=@-`. `none`: no ids.",
+        "The header that a request's id comes in, or is made for, and that the answer has too: one that a client sends "
+        "is taken if it is 1 to 128 letters, digits and `._~:/+=@-`. `none`: no ids.",
     ),
     Setting(
         "REQUIRED_ENV",

@@ -228,9 +228,7 @@ def test_every_setting_with_a_form_refuses_nonsense_at_once(finish):
     errors = refusals(finish(environment={s.name: nonsense for s in SETTINGS}))
 
     refused = {error.partition("=")[0] for error in errors}
-    assert takes_any_text == {
-        *("CIPHERS", "KEYFILE_PASSWORD", "RELOAD_EXCLUDES", "RELOAD_INCLUDES", "REQUIRED_FILES")
-    }
+    assert takes_any_text == {*("CIPHERS", "KEYFILE_PASSWORD", "RELOAD_EXCLUDES", "RELOAD_INCLUDES", "REQUIRED_FILES")}
     assert {s.name for s in SETTINGS} - takes_any_text <= refused
     assert not refused & (takes_any_text - {"REQUIRED_FILES"})
 

@@ -30,13 +30,18 @@ NAMES = st.sampled_from((b"referer", b"user-agent", b"x-request-id", b"authoriza
 VALUES = st.binary(max_size=40) | st.sampled_from((b'"', b"\\", b"\r\n", b"\xff\xfe", "é".encode(), b"\xed\xa0\x80"))
 """Header fields' values: lone surrogates and invalid UTF-8 as well."""
 
+PATHS = st.binary(max_size=20).map(lambda tail: b"/" + tail)
+FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=5)
+
 
 class Asgi(Asked):
     """An exchange of an ASGI application."""
 
     root_path: ClassVar[str] = ""
 
-    def __init__(self, raw: bytes = b"/", query: bytes = b"", headers: Any = (), client: Any = ("192.0.2.1", 5)) -> None:
+    def __init__(
+        self, raw: bytes = b"/", query: bytes = b"", headers: Any = (), client: Any = ("192.0.2.1", 5)
+    ) -> None:
         self.raw = raw
         self.scope = {
             "method": "GET",
@@ -179,9 +184,9 @@ def test_formats_that_are_taken(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["common", "combined", "default", '%({x-other}i)s "%(q)s" %(m)s %(H)s %(D)s%% %(b)s'])
 @given(
-    raw=st.binary(max_size=20).map(lambda tail: b"/" + tail),
+    raw=PATHS,
     query=VALUES,
-    headers=st.lists(st.tuples(NAMES, VALUES), max_size=5),
+    headers=FIELDS,
     root=st.sampled_from(("", "/api")),
 )
 @PROPERTY
@@ -200,10 +205,12 @@ def test_the_fast_way_leaves_what_was_no_request_to_the_general_one() -> None:
     refused.refused_client = "192.0.2.1"
     refused.end(400)
 
-    assert scope_line("%(h)s %(r)s %(s)s", "", lambda each: lines(each, "%(h)s %(r)s %(s)s"))(refused) == "192.0.2.1 - 400"
+    assert (
+        scope_line("%(h)s %(r)s %(s)s", "", lambda each: lines(each, "%(h)s %(r)s %(s)s"))(refused) == "192.0.2.1 - 400"
+    )
 
 
-@given(raw=st.binary(max_size=20).map(lambda tail: b"/" + tail), query=VALUES, headers=st.lists(st.tuples(NAMES, VALUES)))
+@given(raw=PATHS, query=VALUES, headers=FIELDS)
 @PROPERTY
 def test_asgi_and_wsgi_say_the_same_and_nothing_forges_a_line(raw: bytes, query: bytes, headers: Any) -> None:
     form = atoms.COMBINED + ' "%({x-other}i)s" "%(U)s" "%(q)s" "%({x-evil}o)s"'
@@ -219,7 +226,7 @@ def test_asgi_and_wsgi_say_the_same_and_nothing_forges_a_line(raw: bytes, query:
     assert rest.count("Q") == 7
 
 
-@given(raw=st.binary(max_size=20).map(lambda tail: b"/" + tail), query=VALUES, headers=st.lists(st.tuples(NAMES, VALUES)))
+@given(raw=PATHS, query=VALUES, headers=FIELDS)
 @PROPERTY
 def test_json_is_json(raw: bytes, query: bytes, headers: Any) -> None:
     for form in (atoms.JSON, atoms.DEFAULT, atoms.COMMON):

@@ -172,4 +172,4 @@ def test_writers_of_many_processes_do_not_mix(pipe: Pipe) -> None:
     for pid in children:
         assert os.waitpid(pid, 0)[1] == 0
 
-    assert {line for line in got.splitlines()} == {letter * 120 for letter in (b"a", b"b", b"c")}
+    assert set(got.splitlines()) == {letter * 120 for letter in (b"a", b"b", b"c")}

@@ -16,7 +16,7 @@ from paddock.logs.atoms import ATOMS, DEFAULT, JSON, compiled, readable, request
 from paddock.logs.fast import scope_line
 from paddock.logs.formats import iso
 from paddock.logs.lines import LAST_PATIENCE, PIECE, Lines
-from paddock.logs.output import OutputHandler
+from paddock.logs.output import FileHandler, OutputHandler
 from paddock.settings import own
 
 if TYPE_CHECKING:
@@ -74,17 +74,21 @@ class AccessLog:
             shown = f"%({{{self.id_field}}}i)s" if request_id_header else "-"
             line = JSON if log_format == JSON else line.replace("%({x-request-id}i)s", shown)
         self.format = line
-        if line == JSON:
+        self.line: Callable[..., str]
+        self.has_own_way = is_own_way(type(log))
+        if line == JSON or self.has_own_way:
             self.line = self.object
         else:
             self.template, self.values = compiled(line)
             self.line = self.wrapped if log_format == JSON else self.text
-        self.first_line = self.line
+        self.first_line: Callable[[Exchange], str] = self.line
         """What makes a line at first; one that is too long is made again by `line`."""
         self.handlers = list(self.logger.handlers)
         handler = self.handlers[0] if len(self.handlers) == 1 else None
         self.formatter = handler.formatter if handler else None
-        self.lines = Lines(handler) if type(handler) in PIECE else None  # type: ignore[arg-type]
+        self.lines: Lines | None = None
+        if isinstance(handler, OutputHandler | FileHandler) and type(handler) in PIECE and not self.has_own_way:
+            self.lines = Lines(handler)
 
     def ended(self, exchange: Exchange) -> None:
         """Write the line of an exchange; see `Observer`."""
@@ -117,7 +121,7 @@ class AccessLog:
             self.lines.flush(patience)
 
     def is_direct(self) -> bool:
-        """Tell whether logging has nothing to add: the application may have put handlers, filters, levels of its own."""
+        """Tell whether logging has nothing to add: applications may put handlers, filters or levels there."""
         logger, handlers = self.logger, self.logger.handlers
         return (
             handlers == self.handlers
@@ -129,14 +133,16 @@ class AccessLog:
 
     def record(self, exchange: Exchange) -> None:
         """Hand the exchange over to Python's logging, or to the user's own `Logger`."""
-        if is_own_way(type(self.log)):
+        if self.has_own_way:
             request, answer = (SimpleNamespace(headers=headers) for headers in exchange.headers())
             answer.status, answer.sent = str(exchange.status), exchange.sent
             self.log.access(answer, request, exchange.environ(), timedelta(seconds=exchange.seconds))
             return
         if not self.logger.isEnabledFor(logging.INFO):
             return
-        message, arguments = ("%s", (self.object(exchange),)) if self.format == JSON else (self.format, (Atoms(exchange),))
+        message, arguments = (
+            ("%s", (self.object(exchange),)) if self.format == JSON else (self.format, (Atoms(exchange),))
+        )
         self.logger.handle(
             self.logger.makeRecord(
                 *(self.logger.name, logging.INFO, __file__, 0, message, arguments, None), extra=self.fields(exchange)
@@ -168,7 +174,7 @@ class AccessLog:
     def fields(self, exchange: Exchange) -> dict[str, Any]:
         """Return what is known of the exchange; None is what there is not."""
         path = readable(exchange.path)
-        found = {
+        found: dict[str, Any] = {
             "client": exchange.client or None,
             "method": exchange.method or None,
             "path": path or None,

@@ -73,7 +73,7 @@ class Lines:
         piece = self.waiting[0]
         handler = self.handler
         if isinstance(handler, FileHandler):
-            written = os.write(handler.stream.fileno(), piece)
+            written = os.write(handler.stream.fileno(), piece) if handler.stream else len(piece)
         elif self.own_descriptor is not None:
             try:
                 written = os.write(self.own_descriptor, piece)

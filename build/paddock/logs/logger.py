@@ -71,7 +71,7 @@ class Logger(glogging.Logger):  # type: ignore[misc]
         elif not hasattr(req, "exchange") and self.access_log_enabled:
             self.access_lines = self.access_lines or access_log(self, self.cfg)
             if self.access_lines:
-                self.access_lines.ended(Answered.by_gunicorn(resp, req, environ, request_time))
+                self.access_lines.ended(Answered.by_gunicorn(resp, req, dict(environ), request_time))
 
     def adopt(self) -> None:
         """Send what the application and Uvicorn log to the same place as the server's own log.

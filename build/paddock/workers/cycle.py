@@ -230,6 +230,7 @@ class Socket(Asked):
         self.answer = message.get("headers", ())
         return {**message, "headers": [*self.answer, *self.id_fields()]}
 
+
 def decoded(fields: Any) -> list[tuple[str, str]]:
     """Return header fields as text."""
     return [(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in fields]
@@ -238,8 +239,8 @@ def decoded(fields: Any) -> list[tuple[str, str]]:
 def observe(http: str, observers: Observers, root_path: str, id_header: str | None) -> Any:
     """Let Uvicorn's protocol for UVICORN_HTTP, which is `http`, make cycles that tell `observers` and have ids.
 
-    Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap an
-    ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
+    Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap
+    an ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
     """
     own = {
         "observers": observers,
@@ -247,7 +248,7 @@ def observe(http: str, observers: Observers, root_path: str, id_header: str | No
         "id_header": id_header.lower().encode("ascii") if id_header else b"",
     }
     for name in MODULES.get(http, ("uvicorn.protocols.http.httptools_impl",)):
-        module = import_module(name)
+        module: Any = import_module(name)
         before = module.RequestResponseCycle
         base = before.__mro__[before.__mro__.index(Base) - 1] if issubclass(before, Cycle) else before
         module.RequestResponseCycle = type("Cycle", (Cycle, base), own)

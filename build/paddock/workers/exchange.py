@@ -212,7 +212,7 @@ class Answered:
     @property
     def client(self) -> str:
         """See `Exchange`."""
-        return self.variables.get("REMOTE_ADDR", self.refused_client)
+        return str(self.variables.get("REMOTE_ADDR", self.refused_client))
 
     @property
     def unlogged(self) -> bool:
@@ -222,7 +222,7 @@ class Answered:
     @property
     def server(self) -> str:
         """See `Exchange`."""
-        return self.variables.get("SERVER_NAME", "")
+        return str(self.variables.get("SERVER_NAME", ""))
 
     def field(self, name: str) -> str | None:
         """See `Exchange`. Fields that came more than once are joined, as in the environment."""
