@@ -18,6 +18,8 @@ from paddock import requirements
 from paddock.application import FORCED, Kind, mismatch
 from paddock.environment import DEFAULT, Value
 from paddock.errors import Problem
+from paddock.logs import atoms
+from paddock.logs.access import is_own_way
 from paddock.reload import Sources
 from paddock.settings import BY_KEY, UVICORN
 from paddock.workers import CLASSES, short_name
@@ -178,10 +180,21 @@ def _reason(error: BaseException) -> str:
 
 def _access_log_format(cfg: Any) -> Iterator[Problem]:
     try:
-        cfg.access_log_format % defaultdict(int)
+        if _has_own_atoms(cfg):
+            # They are not known before there is a request.
+            cfg.access_log_format % defaultdict(int)
+        else:
+            atoms.check(cfg.access_log_format)
     except (ValueError, TypeError) as error:
-        expected = "expected text with atoms such as %(h)s; a percent sign of its own is written %%"
-        yield Problem("ACCESS_LOG_FORMAT", f"{error}; {expected}", cfg.access_log_format)
+        yield Problem("ACCESS_LOG_FORMAT", f"{error}; expected {atoms.EXPECTED}", cfg.access_log_format)
+
+
+def _has_own_atoms(cfg: Any) -> bool:
+    try:
+        return is_own_way(cfg.logger_class)
+    except (Exception, SystemExit):
+        # What cannot be loaded is another problem.
+        return False
 
 
 def _other_user(cfg: Any, origins: Origins) -> Iterator[Problem]:

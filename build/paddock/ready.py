@@ -63,6 +63,7 @@ def _asgi_in_front(application: Any, path: str, is_ready: Callable[[], bool], as
             and scope["path"] == scope.get("root_path", "") + path
             and scope["method"] in METHODS
         ):
+            scope[UNLOGGED] = True
             await answer(send)
         elif asgi2:
             await application(scope)(receive, send)

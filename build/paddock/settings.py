@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from paddock.logs import atoms
 from paddock.parsers import (
     MEBIBYTE,
     BindAddress,
@@ -37,8 +38,6 @@ from paddock.parsers import (
 )
 
 AUTO = "auto"
-
-ACCESS_LOG_FORMAT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s'
 
 
 @dataclass(frozen=True)
@@ -404,11 +403,37 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ERROR_LOG", LogFile(), "-", LOGGING, "Everything else, on stderr.", sets="errorlog"),
     Setting(
         "ACCESS_LOG_FORMAT",
-        Text('a line with Gunicorn\'s atoms, such as %(h)s "%(r)s" %(s)s %(L)s'),
-        ACCESS_LOG_FORMAT,
+        Checked(atoms.EXPECTED, atoms.preset),
+        "default",
         LOGGING,
-        "The access log's line, the same for ASGI and WSGI; the default ends with the response time in seconds.",
+        "The access log's line, the same for ASGI and WSGI: a preset or Gunicorn's atoms. `default` is `combined` with "
+        "the response time in seconds and the request's id; `json` is one object a line, as with `LOG_FORMAT=json`.",
         sets="access_log_format",
+    ),
+    Setting(
+        "ACCESS_LOG_EXCLUDE",
+        Items(
+            Text("a path, or the beginning of paths and *", r"/[^*\s]*\*?"),
+            "paths separated by commas; one that ends with * stands for all that begin so, such as /static/*",
+        ),
+        None,
+        LOGGING,
+        "Requests that get no line in the access log.",
+    ),
+    Setting(
+        "ACCESS_LOG_HEALTH",
+        Boolean(),
+        "false",
+        LOGGING,
+        "Show the requests of the image's own health check in the access log.",
+    ),
+    Setting(
+        "REQUEST_ID_HEADER",
+        Text("none, or a header's name", r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"),
+        "X-Request-ID",
+        LOGGING,
+        "The header that a request's id comes in, or is made for, and that the answer has too: one that a client sends "
+        "is taken if it is 1 to 128 letters, digits and `._~:/+=@-`. `none`: no ids.",
     ),
     Setting(
         "REQUIRED_ENV",

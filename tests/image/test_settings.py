@@ -398,7 +398,9 @@ def test_access_log_by_default(serve, app):
     container.get("/somewhere?a=1", headers={"User-Agent": "tests", "Referer": "http://there"})
 
     line = container.wait_for_log(r".*/somewhere.*")
-    expected = r'172\.\S+ - - \[\S+ \S+\] "GET /somewhere\?a=1 HTTP/1\.1" 200 \d+ "http://there" "tests" 0\.\d{6}'
+    expected = (
+        r'172\.\S+ - - \[\S+ \S+\] "GET /somewhere\?a=1 HTTP/1\.1" 200 \d+ "http://there" "tests" 0\.\d{6} [0-9a-f]{32}'
+    )
     assert re.fullmatch(expected, line), line
     assert line in log_lines(container, stream="stdout")
 

@@ -69,7 +69,7 @@ def text_of(setting: Setting) -> st.SearchStrategy[str]:
         "GUNICORN_CONF": st.just(f"{__file__}.conf.py"),
         "WORKER_CLASS": st.sampled_from(("auto", "uvicorn", "gthread", "sync", "gunicorn.workers.sync.SyncWorker")),
         "HOST": st.sampled_from(("127.0.0.1", "localhost", "::1", "[::1]", "0.0.0.0")),
-        "ACCESS_LOG_FORMAT": st.sampled_from(("%(h)s", '%(h)s "%(r)s" %(s)s %(L)s', "%(a)s 100%%", "-")),
+        "ACCESS_LOG_FORMAT": st.sampled_from(("%(h)s", '%(h)s "%(r)s" %(s)s %(L)s', "%(a)s 100%%", "json")),
         "CIPHERS": st.sampled_from(("ECDHE+AESGCM", "HIGH:!aNULL")),
     }
     if setting.name in by_name:

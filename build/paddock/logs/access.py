@@ -1,19 +1,44 @@
-"""The access log: a line for each request when its answer is complete."""
+"""The access log: a line for each request when it is over."""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from paddock.logs.formats import escape
+from paddock import ids
+from paddock.logs.atoms import ATOMS, DEFAULT, JSON, compiled, readable, request_line, value_of
+from paddock.logs.fast import scope_line
+from paddock.logs.formats import iso
+from paddock.logs.lines import LAST_PATIENCE, PIECE, Lines
+from paddock.logs.output import FileHandler, OutputHandler
+from paddock.settings import own
 
 if TYPE_CHECKING:
-    from paddock.logs.logger import Logger
+    from gunicorn import glogging
+
+    from paddock.workers.exchange import Exchange
 
 UNLOGGED = "paddock.unlogged"
-"""The key in a WSGI environ that keeps its request out of the access log."""
+"""The key in a WSGI environ or an ASGI scope that keeps its request out of the access log."""
+
+LOGGER = "gunicorn.access"
+
+HEALTH_AGENT = "paddock-health"
+"""What `paddock health` calls itself."""
+
+LONGEST = PIECE[OutputHandler]
+"""Bytes of the longest line: one that a pipe does not take whole would be mixed with those of other workers."""
+
+SHORT = LONGEST // 4 - 1
+"""Characters that are never more bytes than LONGEST, whatever they are."""
+
+CUT = "…"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -21,110 +46,246 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class AccessLog:
-    """ASGI middleware that writes a line for each request, in Gunicorn's format, when its answer is complete.
+    """Writes the line of each exchange: straight to the output, or through logging where somebody configured that."""
 
-    Uvicorn's own access log has neither duration nor size, and ignores `ACCESS_LOG_FORMAT`
-    (https://github.com/Kludex/uvicorn/issues/527).
-    """
+    later: Callable[[Callable[[], None]], Any] | None = None
+    """What calls a function at the end of the event loop's turn; None writes each line at once."""
 
-    def __init__(self, application: Any, log: Logger) -> None:
-        self.application = application
+    def __init__(
+        self,
+        log: glogging.Logger,
+        log_format: str,
+        line: str,
+        request_id_header: str | None,
+        exclude: Exclude | None = None,
+        health: bool = False,
+    ) -> None:
+        """Write by Gunicorn's logger `log` the lines that ACCESS_LOG_FORMAT, `line`, and LOG_FORMAT want.
+
+        `exclude` are paths that get none; `health` says whether the image's own health check gets lines.
+        """
+        self.exclude = exclude
+        self.health = health
         self.log = log
-        self.line = log.cfg.access_log_format
+        self.logger = log.access_log
+        self.id_field = (request_id_header or "X-Request-ID").lower()
+        if line == DEFAULT:
+            # What a client sends where ids are off is any text, and stands in no quotes.
+            shown = f"%({{{self.id_field}}}i)s" if request_id_header else "-"
+            line = JSON if log_format == JSON else line.replace("%({x-request-id}i)s", shown)
+        self.format = line
+        self.line: Callable[..., str]
+        self.has_own_way = is_own_way(type(log))
+        if line == JSON or self.has_own_way:
+            self.line = self.object
+        else:
+            self.template, self.values = compiled(line)
+            self.line = self.wrapped if log_format == JSON else self.text
+        self.first_line: Callable[[Exchange], str] = self.line
+        """What makes a line at first; one that is too long is made again by `line`."""
+        self.handlers = list(self.logger.handlers)
+        handler = self.handlers[0] if len(self.handlers) == 1 else None
+        self.formatter = handler.formatter if handler else None
+        self.lines: Lines | None = None
+        if isinstance(handler, OutputHandler | FileHandler) and type(handler) in PIECE and not self.has_own_way:
+            self.lines = Lines(handler)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection scope."""
-        if scope["type"] != "http":
-            await self.application(scope, receive, send)
+    def ended(self, exchange: Exchange) -> None:
+        """Write the line of an exchange; see `Observer`."""
+        if exchange.unlogged or (self.exclude and self.exclude.holds(exchange.path)):
             return
-        answer = Answer(send)
-        started = time.perf_counter()
-        try:
-            await self.application(scope, receive, answer.send)
-        finally:
-            self.log.access_log.info(self.line % Atoms(scope, answer, time.perf_counter() - started))
+        if not self.health and is_health_check(exchange):
+            return
+        lines = self.lines
+        if lines is None or (not lines.fresh and not self.is_direct()):
+            self.record(exchange)
+            return
+        line = self.first_line(exchange)
+        if len(line) > SHORT and len(line.encode("utf-8", "backslashreplace")) >= LONGEST:
+            line = self.shortened(exchange)
+        lines.fresh.append(line + "\n")
+        if self.later is None:
+            lines.flush()
+        elif len(lines.fresh) == 1:
+            self.later(lines.flush)
+
+    def serve_scopes(self, root_path: str, later: Callable[[Callable[[], None]], Any]) -> None:
+        """Write the lines of ASGI exchanges on an event loop, together at the end of its turn, which `later` is for."""
+        self.later = later
+        if self.line == self.text:
+            self.first_line = scope_line(self.format, root_path, self.text)
+
+    def flush(self, patience: float = LAST_PATIENCE) -> None:
+        """Write what waits for a reader, for so many seconds at most."""
+        if self.lines:
+            self.lines.flush(patience)
+
+    def is_direct(self) -> bool:
+        """Tell whether logging has nothing to add: applications may put handlers, filters or levels there."""
+        logger, handlers = self.logger, self.logger.handlers
+        return (
+            handlers == self.handlers
+            and handlers[0].formatter is self.formatter
+            and not handlers[0].filters
+            and not logger.filters
+            and logger.isEnabledFor(logging.INFO)
+        )
+
+    def record(self, exchange: Exchange) -> None:
+        """Hand the exchange over to Python's logging, or to the user's own `Logger`."""
+        if self.has_own_way:
+            request, answer = (SimpleNamespace(headers=headers) for headers in exchange.headers())
+            answer.status, answer.sent = str(exchange.status), exchange.sent
+            self.log.access(answer, request, exchange.environ(), timedelta(seconds=exchange.seconds))
+            return
+        if not self.logger.isEnabledFor(logging.INFO):
+            return
+        message, arguments = (
+            ("%s", (self.object(exchange),)) if self.format == JSON else (self.format, (Atoms(exchange),))
+        )
+        self.logger.handle(
+            self.logger.makeRecord(
+                *(self.logger.name, logging.INFO, __file__, 0, message, arguments, None), extra=self.fields(exchange)
+            )
+        )
+
+    # The lines. `most` is the number of characters after which what a client has sent is cut.
+
+    def text(self, exchange: Exchange, most: int | None = None) -> str:
+        """Return the line that ACCESS_LOG_FORMAT describes."""
+        if most is None:
+            return self.template % tuple([value(exchange) for value in self.values])
+        return self.template % tuple([cut(value(exchange), most, "\\") for value in self.values])
+
+    def wrapped(self, exchange: Exchange, most: int | None = None) -> str:
+        """Return the line as the message of a JSON object."""
+        fields = {**head(), "message": self.text(exchange, most)}
+        if request_id := self.request_id(exchange):
+            fields["request_id"] = cut(request_id, most)
+        return encode(fields)
+
+    def object(self, exchange: Exchange, most: int | None = None) -> str:
+        """Return a JSON object with everything that is known of the exchange."""
+        fields = self.fields(exchange)
+        message = f"{request_line(exchange)} {exchange.status}"
+        line = {**head(), "message": message, **fields}
+        return encode(line if most is None else {key: cut(value, most) for key, value in line.items()})
+
+    def fields(self, exchange: Exchange) -> dict[str, Any]:
+        """Return what is known of the exchange; None is what there is not."""
+        path = readable(exchange.path)
+        found: dict[str, Any] = {
+            "client": exchange.client or None,
+            "method": exchange.method or None,
+            "path": path or None,
+            "query": readable(exchange.query) or None,
+            "protocol": exchange.protocol or None,
+            "status": exchange.status,
+            "bytes": exchange.sent,
+            "duration": round(exchange.seconds, 6),
+            "referer": exchange.field("referer"),
+            "user_agent": exchange.field("user-agent"),
+            "request_id": self.request_id(exchange),
+        }
+        for key in ("referer", "user_agent", "request_id"):
+            if value := found[key]:
+                found[key] = readable(value)
+        return found
+
+    def request_id(self, exchange: Exchange) -> str | None:
+        """Return the exchange's id, if it has one."""
+        return exchange.request_id or exchange.field(self.id_field)
+
+    def shortened(self, exchange: Exchange) -> str:
+        """Return the line with what is long in it cut, so that it is LONGEST bytes at most, with its end."""
+        most = LONGEST // 2
+        while True:
+            line = self.line(exchange, most)
+            if most == 1 or len(line.encode("utf-8", "backslashreplace")) < LONGEST:
+                return line
+            most //= 2
 
 
-class Answer:
-    """What was sent for one request."""
+class Exclude:
+    """The paths of ACCESS_LOG_EXCLUDE, which are the same whether or not a proxy strips ROOT_PATH."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.status = 500
-        self.size = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+    def __init__(self, paths: list[str], root_path: str) -> None:
+        paths = [*paths, *(root_path + path for path in paths)]
+        self.exact = frozenset(path for path in paths if not path.endswith("*"))
+        self.beginnings = tuple(path[:-1] for path in paths if path.endswith("*"))
 
-    async def send(self, message: MutableMapping[str, Any]) -> None:
-        """Pass `message` on and take note of it."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = list(message.get("headers", ()))
-        elif message["type"] == "http.response.body":
-            self.size += len(message.get("body", b""))
-        await self._send(message)
+    def holds(self, path: str) -> bool:
+        """Tell whether a path, of which each character is a byte, is one of them."""
+        path = readable(path)
+        return path in self.exact or path.startswith(self.beginnings)
 
 
-class Atoms:
-    """Gunicorn's atoms for one request, each made when the format asks for it.
+LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")
+"""Where the health check comes from; the last is a Unix socket."""
 
-    https://gunicorn.org/reference/settings/#access_log_format
+
+def is_health_check(exchange: Exchange) -> bool:
+    """Tell whether a request is that of `paddock health`.
+
+    Anyone can call himself so. But a client from elsewhere has another address, also where a proxy in the same pod says
+    whose request it passes on, and a listener's own address is nobody else's.
     """
+    return (
+        (exchange.client in LOOPBACK or exchange.client == exchange.server)
+        and exchange.field("user-agent") == HEALTH_AGENT
+        and exchange.field("x-forwarded-for") is None
+    )
 
-    def __init__(self, scope: Scope, answer: Answer, seconds: float) -> None:
-        self.scope = scope
-        self.answer = answer
-        self.seconds = seconds
 
-    def __getitem__(self, key: str) -> Any:
-        """Return the atom `key`, `-` for what there is not."""
-        value = self._headers(key) if key.startswith("{") else self._atom(key)
-        return escape(value) if isinstance(value, str) else value
+class Atoms(Mapping[str, Any]):
+    """The atoms of an exchange, made when a format asks for them."""
 
-    def _headers(self, key: str) -> str:
-        wanted, kind = key[1:-2].lower().encode("latin-1", "replace"), key[-1]
-        headers = {"i": self.scope["headers"], "o": self.answer.headers}.get(kind, ())
-        return next((value.decode("latin-1") for header, value in headers if header.lower() == wanted), "-")
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
 
-    def _atom(self, key: str) -> Any:
-        scope, answer = self.scope, self.answer
-        match key:
-            case "h":
-                return scope["client"][0] if scope.get("client") else "-"
-            case "t":
-                return time.strftime("[%d/%b/%Y:%H:%M:%S %z]")
-            case "r":
-                return f"{scope['method']} {self._target()} HTTP/{scope['http_version']}"
-            case "s":
-                return answer.status
-            case "m":
-                return scope["method"]
-            case "U":
-                return scope["path"]
-            case "q":
-                return scope["query_string"].decode("latin-1")
-            case "H":
-                return f"HTTP/{scope['http_version']}"
-            case "b":
-                return str(answer.size) if answer.size else "-"
-            case "B":
-                return answer.size
-            case "f":
-                return self._headers("{referer}i")
-            case "a":
-                return self._headers("{user-agent}i")
-            case "T":
-                return int(self.seconds)
-            case "D":
-                return int(self.seconds * 1_000_000)
-            case "M":
-                return int(self.seconds * 1000)
-            case "L":
-                return f"{self.seconds:.6f}"
-            case "p":
-                return f"<{os.getpid()}>"
-        return "-"
+    def __getitem__(self, atom: str) -> Any:
+        value = value_of(atom)
+        return "-" if value is None else value(self.exchange)
 
-    def _target(self) -> str:
-        path = (self.scope.get("raw_path") or self.scope["path"].encode()).decode("latin-1")
-        query = self.scope["query_string"].decode("latin-1")
-        return f"{path}?{query}" if query else path
+    def __iter__(self) -> Iterator[str]:
+        return iter(ATOMS)
+
+    def __len__(self) -> int:
+        return len(ATOMS)
+
+
+def access_log(log: glogging.Logger, cfg: Any) -> AccessLog | None:
+    """Return the access log that Gunicorn's logger `log` and its configuration `cfg` want; None where it is off."""
+    if not log.access_log_enabled:
+        return None
+    paths = own(cfg, "access_log_exclude")
+    return AccessLog(
+        log,
+        own(cfg, "log_format"),
+        cfg.access_log_format,
+        ids.header(own(cfg, "request_id_header")),
+        Exclude(paths, cfg.root_path) if paths else None,
+        own(cfg, "access_log_health"),
+    )
+
+
+def is_own_way(of_class: type[glogging.Logger]) -> bool:
+    """Tell whether a class of loggers, given by GUNICORN_LOGGER_CLASS, has a way of its own to write the access log."""
+    from paddock.logs.logger import Logger
+
+    return of_class.access is not Logger.access or of_class.atoms is not Logger.atoms
+
+
+def cut(value: Any, most: int | None, escape: str = "") -> Any:
+    """Return a text as at most so many characters, none of them a half of what `escape` begins; else what it is."""
+    if most is None or not isinstance(value, str) or len(value) <= most:
+        return value
+    return value[: most - 1].rstrip(escape or None) + CUT
+
+
+def head() -> dict[str, Any]:
+    """Return what every line of JSON begins with."""
+    return {"time": iso(time.time()), "level": "info", "logger": LOGGER, "pid": os.getpid()}
+
+
+encode = json.JSONEncoder(separators=(", ", ": ")).encode

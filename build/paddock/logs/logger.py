@@ -10,10 +10,11 @@ from typing import Any
 from gunicorn import glogging
 
 from paddock.logs import configuration
-from paddock.logs.access import UNLOGGED
+from paddock.logs.access import UNLOGGED, AccessLog, access_log, is_own_way
 from paddock.logs.formats import IMAGE, formatter
 from paddock.logs.output import replaced
 from paddock.settings import own
+from paddock.workers.exchange import Answered
 
 ADOPTED = ("uvicorn.error", configuration.PYTHON)
 """Loggers that write where Gunicorn's own does."""
@@ -26,9 +27,12 @@ class Logger(glogging.Logger):  # type: ignore[misc]
     """Gunicorn's logger, with the image's format, for the application's loggers, Uvicorn's and Python's as well."""
 
     own_handlers: tuple[logging.Handler, ...] = ()
+    access_lines: AccessLog | None = None
+    """What writes the access log's lines for Gunicorn's worker classes."""
 
     def setup(self, cfg: Any) -> None:
         """Make the handlers that `cfg` asks for. A user's own logging configuration is obeyed and left alone."""
+        self.access_lines = None
         configuration.end(logging.getLogger())
         configuration.catch()
         if path := own(cfg, "log_config"):
@@ -73,9 +77,18 @@ class Logger(glogging.Logger):  # type: ignore[misc]
             handler._gunicorn = True  # type: ignore[attr-defined]
 
     def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any) -> None:
-        """Write the access log's line for a WSGI request, but for those that the image answers itself."""
-        if UNLOGGED not in environ:
+        """Write the access log's line for a request of one of Gunicorn's worker classes; the image's write their own.
+
+        A subclass that makes `atoms` of its own gets them into its lines.
+        """
+        if UNLOGGED in environ:
+            return
+        if is_own_way(type(self)):
             super().access(resp, req, environ, request_time)
+        elif not hasattr(req, "exchange") and self.access_log_enabled:
+            self.access_lines = self.access_lines or access_log(self, self.cfg)
+            if self.access_lines:
+                self.access_lines.ended(Answered.by_gunicorn(resp, req, dict(environ), request_time))
 
     def adopt(self) -> None:
         """Send what the application, Uvicorn and Python log to the same place as the server's own log.

@@ -18,9 +18,11 @@ from gunicorn.workers.base import Worker
 from paddock.application import Kind, resolve
 from paddock.dump import descriptor
 from paddock.errors import EXIT_FAILURE
+from paddock.logs.access import AccessLog, access_log, is_own_way
 from paddock.marks import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
 from paddock.settings import own
 from paddock.watchdog import Watchdog, reset_signals
+from paddock.workers.exchange import Observer, Observers
 
 SHUTDOWN_SHARE = 0.25
 """The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
@@ -46,6 +48,10 @@ class BootingWorker(Worker):  # type: ignore[misc]
     kind: Kind
     max_requests: int
     watchdog: Watchdog
+    observers: list[Observer]
+    """Who is told of every request that this worker serves."""
+    told: Observers
+    access_log: AccessLog | None = None
     draining = False
     hurried = False
     accept_until = 0.0
@@ -83,9 +89,16 @@ class BootingWorker(Worker):  # type: ignore[misc]
         super().load_wsgi()
         self.watchdog = Watchdog(self.cfg.timeout, file=descriptor(self))
         self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
+        self.observers = []
+        # Gunicorn's threads call a logger which has a way of its own by themselves.
+        if (self.kind.asgi or not is_own_way(type(self.log))) and (log := access_log(self.log, self.cfg)):
+            self.observers.append(log)
+            self.access_log = log
+            atexit.register(log.flush)
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
                 self.log.warning("%s", warning)
+        self.told = Observers(self.observers)
         self.adopt()
 
     def adopt(self) -> None:
@@ -95,6 +108,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
         """Tell the arbiter that the worker lives, and whether it has had its time."""
         beat = self.watchdog.beat()
         os.utime(self.tmp.fileno(), (beat, beat))
+        if self.access_log:
+            self.access_log.flush(patience=0)
         if self.requests() >= self.replace_after:
             self.ask_for_replacement(SERVED_ENOUGH)
         limit = own(self.cfg, "max_worker_memory")
@@ -131,6 +146,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT, from the arbiter: die. An exception would end up in the application, and be answered with a 500."""
         self.cfg.worker_abort(self)
+        if self.access_log:
+            self.access_log.flush()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(EXIT_FAILURE)

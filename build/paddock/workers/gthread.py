@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from gunicorn.http2.errors import HTTP2ConnectionError, HTTP2StreamError
+
+from paddock import ids
+from paddock.ids import REQUEST_ID, request_id
 from paddock.marks import announce_ready
 from paddock.ready import in_front
 from paddock.settings import own
 from paddock.watchdog import watched
 from paddock.workers import forwarded, root_path
 from paddock.workers.boot import LINGER, BootingWorker
+from paddock.workers.exchange import CLIENT_GONE, Answered
 from paddock.workers.http2 import Streams
-from paddock.workers.slow import Connection
+from paddock.workers.slow import Connection, ErrorPage, TooSlow
 
 
 class ThreadWorker(BootingWorker, Streams):
     """Serves a WSGI application from a pool of `THREADS` threads."""
+
+    id_header: str | None = None
 
     def adopt(self) -> None:
         """Put what the image does for every request around the application, the innermost first."""
@@ -26,7 +35,8 @@ class ThreadWorker(BootingWorker, Streams):
             self.wsgi = in_front(self.wsgi, path, lambda: not self.draining, self.kind)
         if self.cfg.root_path:
             self.wsgi = root_path.wsgi(self.wsgi, self.cfg.root_path)
-        self.wsgi = closing(forwarded.wsgi(self.wsgi, forwarded.Proxies(self.cfg)), self)
+        self.id_header = ids.header(own(self.cfg, "request_id_header"))
+        self.wsgi = noted(forwarded.wsgi(self.wsgi, forwarded.Proxies(self.cfg)), self)
 
     def run(self) -> None:
         """Serve until told to stop, which may have been before: see exits_if_booting."""
@@ -40,6 +50,13 @@ class ThreadWorker(BootingWorker, Streams):
         if self.nr_conns:
             self.log.warning("Cut off %d connections that were not done when the time to stop was over", self.nr_conns)
 
+    def handle(self, conn: Connection) -> Any:
+        """Serve a request; what is logged behind its end is not about it any more."""
+        try:
+            return super().handle(conn)
+        finally:
+            REQUEST_ID.set("")
+
     def handle_request(self, req: Any, conn: Connection) -> Any:
         """Serve a request of the client whom the PROXY protocol named for the connection.
 
@@ -49,7 +66,58 @@ class ThreadWorker(BootingWorker, Streams):
         if info := req.proxy_protocol_info:
             conn.proxied = info if info["client_addr"] else None
         req.proxy_protocol_info = conn.proxied
-        return super().handle_request(req, conn)
+        with self.exchange(req):
+            return super().handle_request(req, conn)
+
+    def handle_http2_request(self, req: Any, conn: Connection, h2_conn: Any) -> None:
+        """Serve a request of an HTTP/2 connection."""
+        with self.exchange(req):
+            super().handle_http2_request(req, conn, h2_conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what went wrong: what the parser refused, or a request whose application failed."""
+        if req is None and hasattr(getattr(exc, "req", None), "headers"):
+            req = exc.req  # type: ignore[attr-defined]
+        exchange = getattr(req, "exchange", None)
+        if exchange is None:
+            exchange = Answered(req)
+            exchange.refused_client = addr[0] if isinstance(addr, tuple) else ""
+            self.told.tell_begun(exchange)
+        if req is not None:
+            req.exchange = exchange
+        page = ErrorPage(client, f"{self.id_header}: {exchange.request_id}\r\n" if exchange.request_id else "")
+        super().handle_error(req, page, addr, exc)
+        exchange.error_bytes = page.sent
+        self.tell_end(exchange, page.status)
+
+    def refuse(self, conn: Connection) -> None:
+        """Answer a head that is not complete."""
+        if conn.head.data:
+            self.told.tell_refused(conn.client[0] if isinstance(conn.client, tuple) else "", 408)
+        super().refuse(conn)
+
+    @contextmanager
+    def exchange(self, req: Any) -> Iterator[None]:
+        """Tell the observers of a request, unless its end is the business of `handle_error`."""
+        exchange = req.exchange = Answered(req)
+        self.told.tell_begun(exchange)
+        try:
+            yield
+        except (OSError, HTTP2ConnectionError, HTTP2StreamError) as error:
+            self.tell_end(exchange, 0 if exchange.begun else 408 if isinstance(error, TooSlow) else CLIENT_GONE)
+            raise
+        except (StopIteration, SystemExit):
+            # The first is how Gunicorn says that an answer was cut off in the middle.
+            self.tell_end(exchange, 0 if exchange.begun else 500)
+            raise
+        else:
+            self.tell_end(exchange)
+
+    def tell_end(self, exchange: Answered, status: int = 0) -> None:
+        """Tell the observers that a request is over; `status` is that of an answer which is not the application's."""
+        if not exchange.over:
+            exchange.end(status)
+            self.told.tell_ended(exchange)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Start or stop to accept; a stopping worker first takes what the kernel has accepted for it.
@@ -96,18 +164,52 @@ class ThreadWorker(BootingWorker, Streams):
             listener.close()
 
 
-def closing(application: Any, worker: ThreadWorker) -> Any:
-    """Return `application`, whose answers close their connection when `worker` was told to stop meanwhile.
+class Counting:
+    """A connection that counts in `response` what sendfile sends, since Gunicorn does not."""
 
-    Gunicorn's worker looks once, before it calls the application.
+    def __init__(self, connection: Any, response: Any) -> None:
+        self.connection = connection
+        self.response = response
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send a file. Its position tells, even of a client that leaves in the middle, how much that was."""
+        try:
+            return int(self.connection.sendfile(file, offset=offset, count=count))
+        finally:
+            self.response.sent += max(0, file.tell() - offset)
+
+
+def noted(application: Any, worker: ThreadWorker) -> Any:
+    """Return `application`, whose requests and answers are noted in their exchange.
+
+    Its answers close their connection when `worker` was told to stop meanwhile: Gunicorn's worker looks once, before it
+    calls the application.
     """
 
-    def announced(environ: dict[str, Any], start_response: Any) -> Any:
-        def start(*arguments: Any, **options: Any) -> Any:
+    header = worker.id_header or ""
+    variable = "HTTP_" + header.upper().replace("-", "_")
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        response = start_response.__self__
+        exchange = response.req.exchange
+        exchange.response, exchange.variables = response, environ
+        if header:
+            exchange.request_id = environ[variable] = request_id(environ.get(variable))
+            REQUEST_ID.set(exchange.request_id)
+
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             if not worker.alive:
-                start_response.__self__.force_close()
-            return start_response(*arguments, **options)
+                response.force_close()
+            if header and not any(name.lower() == header.lower() for name, _ in headers):
+                headers = [*headers, (header, exchange.request_id)]
+            return start_response(status, headers, *exc_info)
 
-        return application(environ, start)
+        items = application(environ, start)
+        if isinstance(items, environ["wsgi.file_wrapper"]):
+            response.sock = Counting(response.sock, response)
+        return items
 
-    return announced
+    return serve

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from paddock.workers.exchange import NOBODY, Observers
 from paddock.workers.limits import PHRASES, Limits, answer
 
 HEAD = "head"
@@ -62,6 +63,7 @@ class Limited(Base):
 
     limits: ClassVar[Limits]
     clock: ClassVar[Clock]
+    observers: ClassVar[Observers]
     cycle: Any
     pipeline: Any = ()
 
@@ -90,6 +92,8 @@ class Limited(Base):
         if self.lingering:
             self.lingering.cancel()
         super().connection_lost(exc)
+        if self.cycle is not None and not self.cycle.response_complete:
+            give_up(self.cycle)
 
     def data_received(self, data: bytes) -> None:
         """Parse, and then watch what is still to come."""
@@ -192,10 +196,10 @@ class Limited(Base):
             else:
                 self.answer(status)
             if not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
+                give_up(cycle, 0 if cycle.response_started else status)
         elif cycle is None or cycle.response_complete:
             self.answer(status)
+            self.observers.tell_refused(self.client[0] if self.client else "", status)
         else:
             # The answers to earlier requests are still owed; the last of them ends the connection.
             cycle.keep_alive = False
@@ -234,8 +238,7 @@ class HttpTools(Limited, HttpToolsProtocol):
         """Tell every request that nobody waits for its answer any more."""
         for cycle in self.earlier:
             if not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
+                give_up(cycle)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -303,13 +306,25 @@ class HttpTools(Limited, HttpToolsProtocol):
         super().on_body(body)
 
 
-def protocol_class(name: str, limits: Limits) -> type[asyncio.Protocol] | str:
-    """Return what Uvicorn shall use for a value of UVICORN_HTTP: a class with `limits`, or the name of one without."""
+def give_up(cycle: Any, status: int = 0) -> None:
+    """Tell the application that nobody waits for its answer any more, and observers of the `status` in its place."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+    if end := getattr(cycle, "end", None):
+        end(status)
+
+
+def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> type[asyncio.Protocol] | str:
+    """Return what Uvicorn shall use for a value of UVICORN_HTTP: a class with `limits`, or the name of one without.
+
+    The `observers` are told of those that it refuses for want of a request.
+    """
+    attributes = {"limits": limits, "clock": Clock(), "observers": observers}
     if name == "zttp":
         return name
     if name == "h11":
         # Its parser is not needed otherwise, and takes a while to load.
         from paddock.workers.h11 import H11
 
-        return type("H11", (H11,), {"limits": limits, "clock": Clock()})
-    return type("HttpTools", (HttpTools,), {"limits": limits, "clock": Clock(), "fine": limits.fine})
+        return type("H11", (H11,), attributes)
+    return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine})

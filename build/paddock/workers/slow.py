@@ -129,15 +129,22 @@ class ErrorPage:
     answer is no HTTP any more (gunicorn/util.py, write_error).
     """
 
-    def __init__(self, client: Any) -> None:
+    status = 0
+    sent = 0
+
+    def __init__(self, client: Any, field: str = "") -> None:
+        """Write to `client`; a header `field`, with its end, is added."""
         self.client = client
+        self.field = field.encode("latin-1")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
 
     def sendall(self, data: bytes) -> None:
-        """Send the page, with its head as it should be."""
-        self.client.sendall(data.replace(b"\r\n\n", b"\r\n\r\n", 1))
+        """Send the page, with its head as it should be, and take note of it."""
+        page = data.replace(b"\r\n\n", b"\r\n\r\n", 1).replace(b"\r\n", b"\r\n" + self.field, 1)
+        self.status, self.sent = int(page.split(None, 2)[1]), len(page.partition(b"\r\n\r\n")[2])
+        self.client.sendall(page)
 
 
 class Connection(gthread.TConn):  # type: ignore[misc]
@@ -446,10 +453,6 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         if conn.initialized and not conn.is_http2 and isinstance(conn.parser.unreader, Unreader):
             conn.parser.unreader.deadline = self.head_deadline()
         return super().handle(conn)
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer what went wrong."""
-        super().handle_error(req, ErrorPage(client), addr, exc)
 
     def handle_request(self, req: Any, conn: Connection) -> Any:
         """Call the application: from now on the clock is that of the body."""

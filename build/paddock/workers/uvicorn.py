@@ -30,14 +30,15 @@ import uvicorn.protocols.websockets.auto  # loaded before the fork, so that work
 from gunicorn.arbiter import Arbiter
 from gunicorn.sock import ssl_context
 
+from paddock import ids
 from paddock.application import Kind
-from paddock.logs.access import AccessLog
 from paddock.marks import announce_ready
 from paddock.ready import in_front
 from paddock.settings import BY_KEY, UVICORN, own
 from paddock.watchdog import watched_asgi
 from paddock.workers import forwarded, root_path
 from paddock.workers.boot import LINGER, BootingWorker, ignore_stop_signals
+from paddock.workers.cycle import observe
 from paddock.workers.limits import Limits
 from paddock.workers.protocols import protocol_class
 
@@ -242,6 +243,8 @@ class UvicornWorker(BootingWorker):
             loop.add_signal_handler(number, self.stop, number, this)
         if not self.alive:
             return
+        if self.access_log:
+            self.access_log.serve_scopes(self.cfg.root_path, loop.call_soon)
         heart = loop.create_task(self.beat())
         try:
             await server.serve(sockets=[listener.sock for listener in self.sockets])
@@ -308,14 +311,15 @@ class UvicornWorker(BootingWorker):
         """Return the arguments of `uvicorn.Config` for this worker's configuration."""
         cfg = self.cfg
         application = watched_asgi(self.wsgi, self.watchdog, self.kind is Kind.ASGI2)
-        if self.log.access_log_enabled:
-            application = AccessLog(application, self.log)
         if path := own(cfg, "ready_path"):
             application = in_front(application, path, lambda: not self.draining, Kind.ASGI3)
         if cfg.root_path:
             application = root_path.asgi(application, cfg.root_path)
         if own(cfg, "uvicorn_proxy_headers"):
             application = forwarded.asgi(application, forwarded.Proxies(cfg))
+        id_header = ids.header(own(cfg, "request_id_header"))
+        if self.observers or id_header:
+            application = observe(own(cfg, "uvicorn_http"), self.told, cfg.root_path, id_header)(application)
         options: dict[str, Any] = {
             # A factory that only hands the application over keeps Uvicorn from calling the application to see
             # whether it is one: https://github.com/Kludex/uvicorn/blob/main/uvicorn/config.py, Config.load
@@ -335,7 +339,8 @@ class UvicornWorker(BootingWorker):
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
         # Believing proxies is the matter of `forwarded`, not of Uvicorn's own middleware.
-        return options | {"http": protocol_class(options["http"], Limits.of(cfg)), "proxy_headers": False}
+        protocol = protocol_class(options["http"], Limits.of(cfg), self.told)
+        return options | {"http": protocol, "proxy_headers": False}
 
 
 def close(loop: asyncio.AbstractEventLoop) -> None:

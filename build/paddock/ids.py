@@ -1,0 +1,25 @@
+"""Request ids: taken from the client or made, and known to everything that is logged while the request is served."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextvars import ContextVar
+
+REQUEST_ID: ContextVar[str] = ContextVar("paddock_request_id", default="")
+"""The id of the request that is being served; tasks have it too, and threads that asyncio starts."""
+
+SANE = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}").fullmatch
+"""What is taken from a client. It can be put into a header, a line of the log or a URL as it is."""
+
+NONE = "none"
+
+
+def header(setting: str) -> str | None:
+    """Return the name of the header that REQUEST_ID_HEADER names, or None where there shall be no ids."""
+    return None if setting.lower() == NONE else setting
+
+
+def request_id(given: str | None) -> str:
+    """Return the id of a request: the `given` one if it is sane, else 128 random bits in hexadecimal."""
+    return given if given and SANE(given) else os.urandom(16).hex()

@@ -1,0 +1,185 @@
+"""ACCESS_LOG_FORMAT: Gunicorn's atoms, compiled once into a function from an exchange to its line.
+
+https://gunicorn.org/reference/settings/#access_log_format
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from paddock.logs.formats import escape
+
+if TYPE_CHECKING:
+    from paddock.workers.exchange import Exchange
+
+COMMON = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s'
+COMBINED = f'{COMMON} "%(f)s" "%(a)s"'
+DEFAULT = f"{COMBINED} %(L)s %({{x-request-id}}i)s"
+"""The response time in seconds and the request's id, behind what every tool for access logs understands."""
+
+JSON = "json"
+PRESETS = {"default": DEFAULT, "common": COMMON, "combined": COMBINED, JSON: JSON}
+
+EXPECTED = 'default, common, combined, json, or a line with Gunicorn\'s atoms, such as %(h)s "%(r)s" %(s)s %(L)s'
+
+CONVERSION = re.compile(r"%(?:%|(?:\((?P<atom>[^()]*)\))?(?P<how>[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]?))")
+HEADER = re.compile(r"\{(?P<name>[^{}]+)\}(?P<of>[ioe])")
+
+Value = Callable[["Exchange"], Any]
+
+
+def local_time(_: Exchange) -> str:
+    """Return the time as Apache writes it."""
+    now = int(time.time())
+    if now != clock.second:
+        clock.second, clock.text = now, time.strftime("[%d/%b/%Y:%H:%M:%S %z]", time.localtime(now))
+    return clock.text
+
+
+class Clock:
+    """The time of the last line: making it anew for each would cost more than the rest of the line."""
+
+    second = 0
+    text = ""
+
+
+clock = Clock()
+
+
+def readable(value: str) -> str:
+    """Return what a client has sent, of which each character is a byte, as text: it nearly always is UTF-8."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        # The application's own, in a header or a variable.
+        return value.encode("utf-8", "backslashreplace").decode()
+
+
+def text(value: str | None) -> str:
+    """Return what a client has sent as it stands in a line: `-` for nothing, else without what could forge a line."""
+    return escape(readable(value)) if value else "-"
+
+
+def user(exchange: Exchange) -> str:
+    """Return the user's name in basic authentication."""
+    scheme, _, credentials = (exchange.field("authorization") or "").partition(" ")
+    if scheme.lower() != "basic":
+        return "-"
+    import base64
+    import binascii
+
+    try:
+        name, colon, _ = base64.b64decode(credentials.strip(), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return "-"
+    return text(name.decode("latin-1")) if colon else "-"
+
+
+def request_line(exchange: Exchange) -> str:
+    """Return the request line, as the client has sent it; `-` for what was none."""
+    return text(f"{exchange.method} {exchange.target} {exchange.protocol}") if exchange.method else "-"
+
+
+ATOMS: dict[str, Value] = {
+    "h": lambda exchange: text(exchange.client),
+    "l": lambda exchange: "-",
+    "u": user,
+    "t": local_time,
+    "r": request_line,
+    "s": lambda exchange: exchange.status,
+    "m": lambda exchange: text(exchange.method),
+    "U": lambda exchange: text(exchange.path),
+    "q": lambda exchange: escape(readable(exchange.query)),
+    "H": lambda exchange: text(exchange.protocol),
+    "b": lambda exchange: exchange.sent or "-",
+    "B": lambda exchange: exchange.sent,
+    "f": lambda exchange: text(exchange.field("referer")),
+    "a": lambda exchange: text(exchange.field("user-agent")),
+    "T": lambda exchange: int(exchange.seconds),
+    "D": lambda exchange: int(exchange.seconds * 1_000_000),
+    "M": lambda exchange: int(exchange.seconds * 1000),
+    "L": lambda exchange: f"{exchange.seconds:.6f}",
+    "p": lambda exchange: f"<{os.getpid()}>",
+}
+
+NUMBERS = frozenset("sBTDM")
+"""The atoms that %d and its like can show."""
+
+
+def value_of(atom: str) -> Value | None:
+    """Return the function for the atom of a name; None if there is no such atom."""
+    if found := ATOMS.get(atom):
+        return found
+    if not (match := HEADER.fullmatch(atom)):
+        return None
+    name = match["name"]
+    lower = name.lower()
+    match match["of"]:
+        case "i":
+            return lambda exchange: text(exchange.field(lower))
+        case "o":
+            return lambda exchange: text(exchange.answered(lower))
+    upper = name.upper()
+
+    def variable(exchange: Exchange) -> str:
+        environ = exchange.environ()
+        value = environ.get(name, environ.get(upper))
+        return "-" if value is None else escape(readable(str(value)))
+
+    return variable
+
+
+def compiled(line: str) -> tuple[str, tuple[Value, ...]]:
+    """Return a template for Python's `%`, without names, and the functions for its values.
+
+    Raises:
+        ValueError: with what is wrong with `line`.
+    """
+    values: list[Value] = []
+
+    def positional(match: re.Match[str]) -> str:
+        if match[0] == "%%":
+            return "%%"
+        atom, how = match["atom"], match["how"]
+        if not how or not how[-1].isalpha():
+            raise ValueError(f"{match[0]!r} is not complete: a percent sign of its own is written %%")
+        if atom is None:
+            raise ValueError(f"{match[0]!r} names no atom, such as %(h)s; a percent sign of its own is written %%")
+        value = value_of(atom)
+        if value is None:
+            raise ValueError(
+                f"there is no atom %({atom}){how[-1]}; there are {' '.join(ATOMS)}, and for headers and variables "
+                "{name}i, {name}o and {name}e"
+            )
+        values.append(value)
+        try:
+            ("%" + how) % (0 if atom in NUMBERS else "")
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{match[0]!r}: {error}") from None
+        return "%" + how
+
+    template = CONVERSION.sub(positional, line)
+    if not values:
+        raise ValueError("it holds no atom")
+    return template, tuple(values)
+
+
+def preset(given: str) -> str:
+    """Return the line that a preset's name stands for, `json` for that one, or else what was given."""
+    return PRESETS.get(given.lower(), given)
+
+
+def check(line: str) -> None:
+    """Look at a line for ACCESS_LOG_FORMAT, or `json`.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    if line != JSON:
+        compiled(line)

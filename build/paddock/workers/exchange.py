@@ -1,0 +1,271 @@
+"""A request and its answer, and who is told of them: the access log, and whatever counts requests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from time import perf_counter
+from typing import Any, Protocol
+
+from gunicorn.util import unquote_to_wsgi_str
+
+from paddock.logs.access import UNLOGGED
+
+CLIENT_GONE = 499
+"""The status of a request whose client left before an answer began, as in nginx's log."""
+
+
+NOT_ACCEPTED = 403
+"""The status of a WebSocket that was closed before it was accepted: https://asgi.readthedocs.io/en/latest/specs/www.html"""
+
+
+class Exchange(Protocol):
+    """A request and its answer, the same for ASGI and WSGI. What is said of the answer holds from the end on."""
+
+    @property
+    def method(self) -> str:
+        """The request's method; empty where what came was no request."""
+
+    @property
+    def status(self) -> int:
+        """The answer's status; 101 for a WebSocket that was accepted."""
+
+    @property
+    def sent(self) -> int:
+        """Bytes of the answer's body."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, from the complete head of the request to the end of the answer, by a monotonic clock."""
+
+    @property
+    def path(self) -> str:
+        """The path that the client asked for, decoded, as WSGI has it: each character is a byte."""
+
+    @property
+    def query(self) -> str:
+        """The query string, as it came."""
+
+    @property
+    def target(self) -> str:
+        """The path and the query string that the client asked for, as they came."""
+
+    @property
+    def protocol(self) -> str:
+        """`HTTP/1.1`, or another version."""
+
+    @property
+    def client(self) -> str:
+        """The client's address, by the word of proxies that are believed; empty on a Unix socket."""
+
+    @property
+    def server(self) -> str:
+        """The address that the client has connected to; empty on a Unix socket."""
+
+    @property
+    def request_id(self) -> str:
+        """The request's id; empty where there is none."""
+
+    @property
+    def unlogged(self) -> bool:
+        """Whether the image has answered for itself."""
+
+    def field(self, name: str) -> str | None:
+        """Return a header field of the request, `name` in lower case; None if it has none."""
+
+    def answered(self, name: str) -> str | None:
+        """Return a header field of the answer, `name` in lower case; None if it has none."""
+
+    def headers(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Return the header fields of the request and those of the answer."""
+
+    def environ(self) -> dict[str, Any]:
+        """Return the WSGI environment of the request, or what it would have been."""
+
+
+class Observer(Protocol):
+    """Is told of every request of a worker. A method `begun(exchange)` is called too where there is one, before."""
+
+    def ended(self, exchange: Exchange) -> None:
+        """Take note of an exchange: called once, when the answer is complete or when there will be none."""
+
+
+Told = Callable[[Any], None]
+
+
+class Observers:
+    """Those that a worker tells; one that fails disturbs neither the request nor the others."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.begun: tuple[Told, ...] = tuple(each.begun for each in observers if hasattr(each, "begun"))
+        self.ended: tuple[Told, ...] = tuple(each.ended for each in observers)
+
+    def tell_begun(self, exchange: Exchange) -> None:
+        """Tell that a request has come."""
+        for told in self.begun:
+            try:
+                told(exchange)
+            except Exception:
+                failed(told)
+
+    def tell_ended(self, exchange: Exchange) -> None:
+        """Tell that it is over."""
+        for told in self.ended:
+            try:
+                told(exchange)
+            except Exception:
+                failed(told)
+
+    def tell_refused(self, client: str, status: int) -> None:
+        """Tell of a `client` to whom the image has answered with `status`, for want of a request."""
+        exchange = Answered()
+        exchange.refused_client = client
+        self.tell_begun(exchange)
+        exchange.end(status)
+        self.tell_ended(exchange)
+
+
+NOBODY = Observers(())
+
+
+def failed(told: Told) -> None:
+    """Log that an observer failed."""
+    logging.getLogger("gunicorn.error").exception("%s failed", getattr(told, "__qualname__", told))
+
+
+class Answered:
+    """An exchange of a WSGI application, from Gunicorn's request, response and environment.
+
+    `request` is None where what came could not be understood; `response` and `variables`, the environment, are there
+    when the application is called.
+    """
+
+    scope = None
+    request_id = ""
+    status = 0
+    seconds = 0.0
+    over = False
+    refused_client = ""
+    """Who was refused, where there is no environment."""
+    error_bytes = 0
+    """Bytes of an answer that is not the application's."""
+
+    def __init__(self, request: Any = None) -> None:
+        self.request = request
+        self.response: Any = None
+        self.variables: dict[str, Any] = {}
+        self.began = perf_counter()
+
+    @classmethod
+    def by_gunicorn(cls, response: Any, request: Any, environ: dict[str, Any], took: timedelta) -> Answered:
+        """Return the exchange of which one of Gunicorn's worker classes tells its logger."""
+        exchange = cls(request)
+        exchange.response, exchange.variables = response, environ
+        exchange.end(int(str(response.status).split(None, 1)[0]))
+        exchange.seconds = took.total_seconds()
+        return exchange
+
+    def end(self, status: int = 0) -> None:
+        """Note that it is over; `status` is that of an answer that is not the application's."""
+        self.over = True
+        self.seconds = perf_counter() - self.began
+        self.status = status or self.status or getattr(self.response, "status_code", None) or 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether the application's answer has begun."""
+        return bool(getattr(self.response, "headers_sent", False))
+
+    @property
+    def method(self) -> str:
+        """See `Exchange`."""
+        return getattr(self.request, "method", None) or ""
+
+    @property
+    def sent(self) -> int:
+        """See `Exchange`."""
+        return self.error_bytes or getattr(self.response, "sent", None) or 0
+
+    @property
+    def path(self) -> str:
+        """See `Exchange`. PATH_INFO is what is left of it below ROOT_PATH."""
+        return unquoted(getattr(self.request, "path", None) or "")
+
+    @property
+    def query(self) -> str:
+        """See `Exchange`."""
+        return getattr(self.request, "query", None) or ""
+
+    @property
+    def target(self) -> str:
+        """See `Exchange`."""
+        path, query = getattr(self.request, "path", None) or "", self.query
+        return f"{path}?{query}" if query else path
+
+    @property
+    def protocol(self) -> str:
+        """See `Exchange`."""
+        version = getattr(self.request, "version", None)
+        return f"HTTP/{version[0]}.{version[1]}" if version else ""
+
+    @property
+    def client(self) -> str:
+        """See `Exchange`."""
+        return str(self.variables.get("REMOTE_ADDR", self.refused_client))
+
+    @property
+    def unlogged(self) -> bool:
+        """See `Exchange`."""
+        return UNLOGGED in self.variables
+
+    @property
+    def server(self) -> str:
+        """See `Exchange`."""
+        return str(self.variables.get("SERVER_NAME", ""))
+
+    def field(self, name: str) -> str | None:
+        """See `Exchange`. Fields that came more than once are joined, as in the environment."""
+        key = name.upper().replace("-", "_")
+        if value := self.variables.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"):
+            return str(value)
+        values = [value for field, value in getattr(self.request, "headers", ()) if field.lower() == name]
+        return ",".join(values) if values else None
+
+    def answered(self, name: str) -> str | None:
+        """See `Exchange`."""
+        fields = getattr(self.response, "headers", None) or ()
+        return next((str(value) for field, value in reversed(fields) if field.lower() == name), None)
+
+    def headers(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """See `Exchange`."""
+        return list(getattr(self.request, "headers", ())), list(getattr(self.response, "headers", ()))
+
+    def environ(self) -> dict[str, Any]:
+        """See `Exchange`."""
+        return self.variables
+
+
+def unquoted(path: str) -> str:
+    """Return a path without percent encoding; each character is a byte, as in WSGI."""
+    return str(unquote_to_wsgi_str(path)) if "%" in path else path
+
+
+def environ_of(exchange: Any) -> dict[str, Any]:
+    """Return what the WSGI environment of an ASGI exchange would have been."""
+    scope = exchange.scope
+    environ = {
+        "REQUEST_METHOD": exchange.method,
+        "RAW_URI": exchange.target,
+        "PATH_INFO": exchange.path,
+        "QUERY_STRING": exchange.query,
+        "SERVER_PROTOCOL": exchange.protocol,
+        "REMOTE_ADDR": exchange.client,
+        "wsgi.url_scheme": scope.get("scheme", ""),
+    }
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        text = value.decode("latin-1")
+        environ[key] = f"{environ[key]},{text}" if key in environ else text
+    return environ
