@@ -239,6 +239,7 @@ target "tool" {
       { name = "kubectl", packages = "kubectl" },
       { name = "nginx", packages = "nginx" },
       { name = "postgresql", packages = "postgresql" },
+      { name = "prometheus", packages = "prometheus" },
       { name = "redis", packages = "redis-server redis-tools" },
       { name = "registry", packages = "docker-registry" },
     ]

@@ -24,6 +24,7 @@ from paddock.parsers import (
     Integer,
     Items,
     LogFile,
+    OwnAddress,
     Parser,
     Port,
     ReadableFile,
@@ -90,6 +91,7 @@ LIMITS = "Limits"
 PROXIES = "Behind a proxy"
 TLS = "TLS"
 LOGGING = "Logging"
+METRICS = "Metrics"
 START = "Start"
 HEALTH = "Health"
 DEVELOPMENT = "Development"
@@ -419,6 +421,14 @@ SETTINGS: tuple[Setting, ...] = (
         LOGGING,
         "The header that a request's id comes in, or is made for, and that the answer has too: one that a client sends "
         "is taken if it is 1 to 128 letters, digits and `._~:/+=@-`. `none`: no ids.",
+    ),
+    Setting(
+        "METRICS_BIND",
+        OwnAddress(),
+        None,
+        METRICS,
+        "Where Prometheus finds `/metrics`, such as `0.0.0.0:9090`: a port of its own, so that what is published for "
+        "users does not show it. With the application's own metrics if it uses `prometheus_client`. Unset: nowhere.",
     ),
     Setting(
         "REQUIRED_ENV",
