@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from paddock.errors import ConfigurationError, Problem
+from paddock.metrics.page import END
 from paddock.state import container_path
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -81,9 +82,13 @@ class Application:
         self.unreadable: set[str] = set()
 
     def page(self, openmetrics: bool) -> bytes:
-        """Return the application's part of the page; with OpenMetrics, its last line."""
-        page: bytes = self.formats[openmetrics](self)
-        return page
+        """Return the application's part of the page, without OpenMetrics' last line; nothing where that fails."""
+        try:
+            page: bytes = self.formats[openmetrics](self)
+        except Exception as error:
+            self.say_once("", "The application's metrics cannot be read, and are left out: %r", error)
+            return b""
+        return page.removesuffix(END.encode())
 
     def collect(self) -> Iterator[Any]:
         """Yield the metrics, as a registry of prometheus_client's does."""
@@ -108,10 +113,16 @@ class Application:
                 self.multiprocess.MultiProcessCollector.merge([str(file)])
                 return True
         except Exception as error:
-            if file.name not in self.unreadable:
-                self.unreadable.add(file.name)
-                self.log.error("The application's metrics in %s cannot be read, and are left out: %s", file, error)
+            self.say_once(
+                file.name, "The application's metrics in %s cannot be read, and are left out: %r", file, error
+            )
         return False
+
+    def say_once(self, name: str, message: str, *arguments: object) -> None:
+        """Log what is wrong with a file, or with all (an empty `name`), the first time."""
+        if name not in self.unreadable:
+            self.unreadable.add(name)
+            self.log.error(message, *arguments)
 
 
 def _lives(pid: str) -> bool:

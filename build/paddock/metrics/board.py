@@ -181,7 +181,8 @@ def listen(address: str) -> socket.socket:
     try:
         listener = _unix(place) if isinstance(place, str) else _tcp(*place)
     except OSError as error:
-        reason = error.strerror or str(error)
+        # Where it is not of getaddrinfo, the text is Python's, with the address once more.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ConfigurationError([Problem("METRICS_BIND", f"cannot be bound: {reason}", address)]) from None
     listener.setblocking(False)
     return listener

@@ -39,7 +39,7 @@ class Figures:
         """Return the page as it is now, in the format OpenMetrics or as plain text."""
         page = render(self.families(), openmetrics)
         if self.application:
-            return page + self.application.page(openmetrics)
+            page += self.application.page(openmetrics)
         return page + END.encode() if openmetrics else page
 
     def families(self) -> Iterator[Family]:

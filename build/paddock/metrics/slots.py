@@ -95,6 +95,11 @@ class Slot:
         """How many threads of that worker serve WSGI requests; 0 with an event loop."""
         return self.whole[THREADS]
 
+    @threads.setter
+    def threads(self, number: int) -> None:
+        """Say it, in the worker."""
+        self.whole[THREADS] = number
+
     def occupy(self, pid: int, born: float) -> None:
         """Say, in the arbiter, who is in the slot."""
         self.real[BORN] = born
