@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -200,17 +201,23 @@ def test_a_head_without_end(begin: Callable[..., Board]) -> None:
     assert ask(board, b"GET /metrics HTTP/1.1\r\n\r\n")[1]
 
 
-def test_a_client_that_takes_nothing(begin: Callable[..., Board], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter, "PATIENCE", 0.2)
-    monkeypatch.setattr(board_module.Figures, "page", lambda self, openmetrics: b"x" * 50_000_000)
-    board = begin()
-    ask(board, b"GET / HTTP/1.1\r\n\r\n")
-    before = descriptors(board)
-    with connect(board) as connection:
-        connection.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
 
-        wait_until(lambda: descriptors(board) > before, "the connection to be taken")
-        wait_until(lambda: descriptors(board) == before, "the connection to be dropped")
+    async def serve(listener: socket.socket) -> None:
+        listener.setblocking(False)
+        serving = exporter.Exporter(listener, lambda openmetrics: b"x" * 50_000_000)
+        serving.accept()
+        (answer,) = serving.answers
+        await answer
+        await asyncio.sleep(0)
+        assert not serving.answers
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        asyncio.run(serve(listener))
+
+        assert 0 < len(receive(client)) < 50_000_000
 
 
 # --- The process ---

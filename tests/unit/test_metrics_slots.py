@@ -21,7 +21,16 @@ from paddock.metrics.workers import REASONS, STATES, WANTED, Workers
 def exchange(method: str = "GET", status: int = 200, seconds: float = 0.003, **more: Any) -> Any:
     """A request and its answer, as a worker tells of it."""
     return SimpleNamespace(
-        **{"method": method, "status": status, "seconds": seconds, "received": 0, "sent": 10, "unlogged": False} | more
+        **{
+            "method": method,
+            "status": status,
+            "seconds": seconds,
+            "received": 0,
+            "sent": 10,
+            "unlogged": False,
+            "is_health_check": False,
+        }
+        | more
     )
 
 
@@ -121,15 +130,26 @@ def test_in_flight() -> None:
     assert slots.total().in_flight == 1
 
 
-def test_what_the_image_answers_itself_is_not_counted() -> None:
+@pytest.mark.parametrize("which", ["unlogged", "is_health_check"])
+def test_what_the_image_answers_or_asks_itself_is_not_counted(which: str) -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), exchange(unlogged=True))
+    count(Counter(slots.take(1)), exchange(**{which: True}))
 
     total = slots.total()
     assert not any(total.statuses("GET").values())
     assert not any(total.durations("GET"))
     assert total.in_flight == 0
+
+
+def test_how_long_a_websocket_was_open_is_no_duration() -> None:
+    slots = Slots()
+
+    count(Counter(slots.take(1)), exchange(status=101, seconds=3600))
+
+    assert slots.total().statuses("GET")["1xx"] == 1
+    assert not any(slots.total().durations("GET"))
+    assert slots.total().seconds["GET"] == 0
 
 
 # --- Exactness ---

@@ -51,19 +51,23 @@ class Figures:
     def of_requests(self) -> Iterator[Family]:
         """Yield what workers have counted. A method is there from its first request on, with every class of status."""
         total = self.slots.total()
-        requests = Family("paddock_http_requests", "counter", "Requests whose answer has ended.")
+        requests = Family(
+            "paddock_http_requests",
+            "counter",
+            "Requests whose answer has ended; not the image's own health check, nor READY_PATH.",
+        )
         durations = Family(
             "paddock_http_request_duration_seconds",
             "histogram",
-            "Time from the complete head of a request to the end of its answer.",
+            "Time from the complete head of a request to the end of its answer; not of WebSockets.",
         )
         for method in METHODS:
-            counts = total.durations(method)
-            if not any(counts):
+            statuses = total.statuses(method)
+            if not any(statuses.values()):
                 continue
-            for status, number in total.statuses(method).items():
+            for status, number in statuses.items():
                 requests.add(number, method=method, status=status)
-            durations.add_histogram(BUCKETS, counts, total.seconds[method], method=method)
+            durations.add_histogram(BUCKETS, total.durations(method), total.seconds[method], method=method)
         yield requests
         yield durations
         yield _gauge("paddock_http_requests_in_flight", "Requests that have begun and not ended.", total.in_flight)

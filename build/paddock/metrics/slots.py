@@ -15,7 +15,10 @@ from collections import deque
 from collections.abc import Iterator
 from operator import add
 from threading import local
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paddock.workers.exchange import Exchange
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "other")
 """Those of https://www.rfc-editor.org/rfc/rfc9110#section-9 and PATCH; clients may send any word, which is `other`."""
@@ -35,6 +38,8 @@ ROW = SECONDS + 1
 ROWS = {method: FIRST_ROW + ROW * number for number, method in enumerate(METHODS)}
 OTHER = ROWS["other"]
 
+SWITCHING_PROTOCOLS = 101
+
 CELL = 8
 LINE = 64 // CELL
 """Cells of a processor's cache line: lanes that shared one would slow each other down."""
@@ -50,18 +55,6 @@ SPARE_LANES = 2
 
 CHUNK = 32
 """Slots that are made at once: memory that nobody has written to costs nothing."""
-
-
-class Exchange(Protocol):
-    """What a worker tells of a request and its answer."""
-
-    method: str
-    status: int
-    seconds: float
-    received: int
-    sent: int
-    unlogged: bool
-    """Whether the image has answered for itself."""
 
 
 class Slot:
@@ -210,18 +203,21 @@ class Counter:
         self.lane.cells[BEGUN] += 1
 
     def ended(self, exchange: Exchange) -> None:
-        """Count a request whose answer has ended, by whatever end."""
+        """Count a request whose answer has ended, by whatever end, unless the image is on both its sides.
+
+        How long a WebSocket was open says nothing of how fast the server is.
+        """
         lane = self.lane
         cells = lane.cells
-        if exchange.unlogged:
-            cells[ENDED] += 1
+        cells[ENDED] += 1
+        if exchange.unlogged or exchange.is_health_check:
             return
-        seconds = exchange.seconds
         row = ROWS.get(exchange.method, OTHER)
-        status = exchange.status // 100
-        cells[row + status if 0 < status < 6 else row] += 1
-        cells[row + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1
-        lane.reals[row + SECONDS] += seconds
+        status = exchange.status
+        cells[row + status // 100 if 100 <= status < 600 else row] += 1
+        if status != SWITCHING_PROTOCOLS:
+            seconds = exchange.seconds
+            cells[row + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1
+            lane.reals[row + SECONDS] += seconds
         cells[RECEIVED] += exchange.received
         cells[SENT] += exchange.sent
-        cells[ENDED] += 1

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from gunicorn.util import unquote_to_wsgi_str
 
+from paddock import health
 from paddock.logs.access import UNLOGGED
 
 CLIENT_GONE = 499
@@ -34,6 +35,10 @@ class Exchange(Protocol):
     @property
     def sent(self) -> int:
         """Bytes of the answer's body."""
+
+    @property
+    def received(self) -> int:
+        """Bytes of the request's body that the application has read."""
 
     @property
     def seconds(self) -> float:
@@ -70,6 +75,10 @@ class Exchange(Protocol):
     @property
     def unlogged(self) -> bool:
         """Whether the image has answered for itself."""
+
+    @property
+    def is_health_check(self) -> bool:
+        """Whether it is the image's own health check that asks."""
 
     def field(self, name: str) -> str | None:
         """Return a header field of the request, `name` in lower case; None if it has none."""
@@ -126,6 +135,8 @@ class Observers:
         self.tell_ended(exchange)
 
 
+HEALTH_CHECK = ("USER-AGENT", health.AGENT)
+
 NOBODY = Observers(())
 
 
@@ -144,6 +155,7 @@ class Answered:
     scope = None
     request_id = ""
     status = 0
+    received = 0
     seconds = 0.0
     over = False
     refused_client = ""
@@ -223,6 +235,12 @@ class Answered:
     def server(self) -> str:
         """See `Exchange`."""
         return str(self.variables.get("SERVER_NAME", ""))
+
+    @property
+    def is_health_check(self) -> bool:
+        """See `Exchange`."""
+        headers = getattr(self.request, "headers", ())
+        return len(headers) <= health.FIELDS and HEALTH_CHECK in headers
 
     def field(self, name: str) -> str | None:
         """See `Exchange`. Fields that came more than once are joined, as in the environment."""
