@@ -20,18 +20,9 @@ from paddock.metrics.workers import REASONS, STATES, WANTED, Workers
 
 def exchange(method: str = "GET", status: int = 200, seconds: float = 0.003, **more: Any) -> Any:
     """A request and its answer, as a worker tells of it."""
-    return SimpleNamespace(
-        **{
-            "method": method,
-            "status": status,
-            "seconds": seconds,
-            "received": 0,
-            "sent": 10,
-            "unlogged": False,
-            "is_health_check": False,
-        }
-        | more
-    )
+    silent = {"unlogged": False, "is_health_check": False}
+    told = {"method": method, "status": status, "seconds": seconds, "received": 0, "sent": 10, **silent, **more}
+    return SimpleNamespace(**told)
 
 
 def count(counter: Counter, one: Any, times: int = 1) -> None:

@@ -140,9 +140,7 @@ class AccessLog:
             return
         if not self.logger.isEnabledFor(logging.INFO):
             return
-        message, arguments = (
-            ("%s", (self.object(exchange),)) if self.format == JSON else (self.format, (Atoms(exchange),))
-        )
+        message, arguments = ("%s", (self.object(exchange),)) if self.format == JSON else (self.format, (Atoms(exchange),))
         self.logger.handle(
             self.logger.makeRecord(
                 *(self.logger.name, logging.INFO, __file__, 0, message, arguments, None), extra=self.fields(exchange)

@@ -161,7 +161,7 @@ class Cycle(Asked, Base):
     async def receive(self) -> Any:
         """Receive a part of the request, and take note of it."""
         message = await super().receive()
-        self.received += len(message.get("body", b""))
+        self.received += len(message.get("body", b""))  # type: ignore[arg-type]
         return message
 
     async def send(self, message: Any) -> None:
