@@ -343,9 +343,9 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def note_numbers(self) -> None:
         """Note, for the metrics, how many workers do what."""
-        leaving = sum(bool(worker.leaving) for worker in self.WORKERS.values())
-        serving = sum(is_ready(worker) for worker in self.staying())
-        self.board.note(self.num_workers, len(self.WORKERS) - leaving - serving, serving, leaving)
+        staying = [] if self.stopping else self.staying()
+        serving = sum(map(is_ready, staying))
+        self.board.note(self.num_workers, len(staying) - serving, serving, len(self.WORKERS) - len(staying))
 
     def measured_settings(self) -> dict[str, str]:
         """Return, for the metrics, the values of settings in effect."""

@@ -9,11 +9,12 @@ import threading
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 
 import httpx
 import pytest
 
-from conftest import wait_until
+from conftest import APPS, wait_until
 from load import Load
 from scrape import REQUESTS, RESTARTS, Page
 
@@ -67,19 +68,21 @@ def watching(container):
     """Scrape all the time; nothing may go back."""
     watch = Watch(container)
     watch.start()
-    yield watch
-    watch.over.set()
-    watch.join(60)
+    try:
+        yield watch
+    finally:
+        watch.over.set()
+        watch.join(60)
     assert watch.steps > 0
     assert watch.back == []
 
 
 def process_ids(container):
-    """The workers' and the exporter's pids inside the container, as the page and /proc tell."""
-    children = container.run("cat", "/proc/1/task/1/children").split()
-    names = {pid: container.run("cat", f"/proc/{pid}/stat").split() for pid in children}
-    exporter = [pid for pid, stat in names.items() if stat[18] == "10"]
-    return [pid for pid in children if pid not in exporter], exporter
+    """The pids, inside the container, of the workers and of the exporter, which stands back behind them."""
+    script = "for pid in $(cat /proc/1/task/1/children); do cat /proc/$pid/stat; done; true"
+    rows = [row.split() for row in container.run("sh", "-c", script).splitlines() if "No such" not in row]
+    nice = {row[0]: row[18] for row in rows}
+    return [pid for pid in nice if nice[pid] == "0"], [pid for pid in nice if nice[pid] == "10"]
 
 
 def serving(container):
@@ -108,10 +111,10 @@ def test_exact_while_workers_come_and_go(start, app):
             assert sum(report.lost for report in reports) == 0, reports
             wait_until(lambda: serving(container) == 2 == len(process_ids(container)[0]), "two workers")
             # With nothing in flight: what is lost with a worker nobody could count.
-            for pid in process_ids(container)[0]:
-                container.run("sh", "-c", f"kill -9 {pid}")
+            for pid in chain(*process_ids(container)):
+                # One that is being replaced may have gone meanwhile.
+                container.attempt("sh", "-c", f"kill -9 {pid}")
             wait_until(lambda: serving(container) == 2, "new workers")
-            container.run("sh", "-c", f"kill -9 {process_ids(container)[1][0]}")
             done = [(load.report, load.sizes) for load in clients]
             clients = [
                 Counted(container.address, least=1000, paths=load.paths, report=report, sizes=sizes)
@@ -131,11 +134,10 @@ def test_exact_while_workers_come_and_go(start, app):
     assert page.sum("paddock_http_request_body_bytes_total") == sizes["received"]
     assert page.sum("paddock_http_requests_in_flight") == 0
     restarts = page.by(RESTARTS, "reason")
-    assert restarts["signal"] == 4
-    assert restarts["recycled"] >= 4
-    assert restarts["reload"] >= 4
     assert set(restarts) == {"signal", "recycled", "reload"}
-    assert 2 <= page.sum("paddock_workers_wanted") <= 2
+    assert restarts["signal"] <= 4
+    assert restarts["recycled"] + restarts["reload"] >= 8
+    assert page.sum("paddock_workers_wanted") == 2
     assert len(page.by("paddock_worker_resident_memory_bytes", "worker")) == 2
 
 
@@ -164,7 +166,8 @@ def test_a_worker_that_hangs(start, app):
     allow = (r"\[CRITICAL\]", r"\[ERROR\].*Worker \d+", "Traceback")
     container = start(app, environment=environment, allow=allow).wait_ready()
     with socket.create_connection((container.address, 8000)) as client:
-        client.sendall(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+        path = b"/block" if app == "faults_asgi.py" else b"/stuck"
+        client.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path)
         wait_until(lambda: Page.of(container).by(RESTARTS, "reason") == {"timeout": 1}, "the restart")
 
     wait_until(lambda: serving(container) == 1, "a new worker")
@@ -183,11 +186,11 @@ def test_a_worker_that_grows(start, app):
 
 @BOTH
 def test_statuses_of_requests_that_the_server_refuses(start, app):
-    container = start(app, environment=ENVIRONMENT).wait_ready()
+    container = start(app, environment=ENVIRONMENT, allow=("Invalid (HTTP )?request", "sent body bytes")).wait_ready()
     for request in (
         b"nonsense\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
-        b"BREW /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"PROPFIND /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"HEAD /echo?size=100 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     ):
         with socket.create_connection((container.address, 8000), timeout=60) as client:
@@ -319,8 +322,25 @@ def test_settings_without_secrets(start):
 
 
 def test_a_reload_with_another_address(start, folder):
-    folder.write("gunicorn_conf.py", "metrics_bind = '0.0.0.0:9090'\ntimeout = 20\n")
-    folder.write("main.py", "async def app(scope, receive, send): ...\n")
+    folder.write("main.py", (APPS / "echo_asgi.py").read_text())
+    folder.write("gunicorn_conf.py", "metrics_bind = '0.0.0.0:9090'; workers = 1")
+    volumes = {str(folder.path): {"bind": "/app", "mode": "rw"}}
+    container = start(volumes=volumes, allow=("METRICS_BIND=", "The reload is refused")).wait_ready()
+    container.get("/echo")
+    assert Page.of(container).sum(REQUESTS) == 1
+
+    folder.write("gunicorn_conf.py", "metrics_bind = '0.0.0.0:9091'; workers = 2")
+    container.signal("HUP")
+    wait_until(lambda: re.search(r"Metrics at: http://0\.0\.0\.0:9091/metrics", container.logs()), "the new address")
+    wait_until(lambda: Page.of(container, 9091).sum("paddock_workers", state="serving") == 2, "two workers")
+    page = Page.of(container, 9091)
+    assert page.sum(REQUESTS) == 1
+    assert page.sum("paddock_config_info", workers="2") == 1
+
+    folder.write("gunicorn_conf.py", "metrics_bind = '192.0.2.1:9090'")
+    container.signal("HUP")
+    container.wait_for_log(r"METRICS_BIND='192\.0\.2\.1:9090': cannot be bound")
+    assert Page.of(container, 9091).sum("paddock_config_info", workers="2") == 1
 
 
 # --- What is wrong ---
@@ -337,7 +357,8 @@ def test_a_reload_with_another_address(start, folder):
         ({"METRICS_BIND": "0.0.0.0:99999"}, "METRICS_BIND='0.0.0.0:99999': expected host:port, "),
         (
             {"METRICS_BIND": "0.0.0.0:8000"},
-            "METRICS_BIND='0.0.0.0:8000': is where the application listens (BIND=0.0.0.0:8000): expected a port of its own",
+            "METRICS_BIND='0.0.0.0:8000': is where the application listens (BIND=0.0.0.0:8000): expected a port of its"
+            " own",
         ),
         (
             {"METRICS_BIND": "127.0.0.1:80", "BIND": "[::]:80,0.0.0.0:81"},
