@@ -40,6 +40,8 @@ variable "EXAMPLES" {
     "fastapi-uv",
     "flask-pip",
     "litestar",
+    "observability",
+    "opentelemetry",
     "starlette-websocket",
     "unix-socket-nginx",
   ]
@@ -59,6 +61,8 @@ variable "EXAMPLE_STAGES" {
     { example = "fastapi-uv", stage = "dev" },
     { example = "flask-pip", stage = "test" },
     { example = "litestar", stage = "test" },
+    { example = "observability", stage = "test" },
+    { example = "opentelemetry", stage = "test" },
     { example = "starlette-websocket", stage = "test" },
     { example = "unix-socket-nginx", stage = "test" },
   ]
