@@ -66,4 +66,4 @@ class Prometheus:
     def wait_for_scrape(self) -> None:
         """Wait until it has scraped once more from now on."""
         now = time.time()
-        wait_until(lambda: (self.value("max(timestamp(up == 1))") or 0) > now, "a scrape")
+        wait_until(lambda: (self.value("max(timestamp(up))") or 0) > now, "a scrape")

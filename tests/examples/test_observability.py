@@ -1,4 +1,4 @@
-"""The observability example: the application's metrics beside the image's, the rules, the dashboard, the Compose file."""
+"""The observability example: the application's metrics beside the image's, rules, dashboard, Compose file."""
 
 import json
 import re
