@@ -24,8 +24,8 @@ SECONDS = 4.0
 """Time for everything together: below the 5 s after which Docker would end the check without a reason."""
 
 AGENT = "paddock-health"
-FIELDS = 4
-"""What a request of the health check can be told by: its `User-Agent`, and how few header fields it has."""
+FIELDS = 5
+"""What a request of the health check can be told by: its `User-Agent`, and how few header fields it has, with its id."""
 
 STATUS_LINE = 4096
 """Bytes of an answer that are read in search of its first line's end."""
