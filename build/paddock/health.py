@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 SECONDS = 4.0
 """Time for everything together: below the 5 s after which Docker would end the check without a reason."""
 
-AGENT = "paddock-health"
-FIELDS = 5
-"""What a request of the health check can be told by: its `User-Agent`, and how few header fields it has, with its id."""
-
 STATUS_LINE = 4096
 """Bytes of an answer that are read in search of its first line's end."""
 
@@ -184,7 +180,8 @@ def _request(connection: socket.socket, wanted: str | None, deadline: float) -> 
     # No PROXY protocol line first, even where the server understands one: it answers without one too, and would
     # refuse one that comes from an address outside PROXY_ALLOW_IPS.
     request = (
-        f"GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        f"GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: paddock-health\r\nAccept: */*\r\n"
+        "Connection: close\r\n\r\n"
     )
     connection.settimeout(_left(deadline))
     connection.sendall(request.encode("utf-8", "surrogateescape"))

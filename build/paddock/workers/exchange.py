@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 from gunicorn.util import unquote_to_wsgi_str
 
-from paddock import health
-from paddock.logs.access import UNLOGGED
+from paddock.logs.access import HEALTH_AGENT, UNLOGGED, is_health_check
 
 CLIENT_GONE = 499
 """The status of a request whose client left before an answer began, as in nginx's log."""
@@ -135,8 +134,6 @@ class Observers:
         self.tell_ended(exchange)
 
 
-HEALTH_CHECK = ("USER-AGENT", health.AGENT)
-
 NOBODY = Observers(())
 
 
@@ -239,8 +236,7 @@ class Answered:
     @property
     def is_health_check(self) -> bool:
         """See `Exchange`."""
-        headers = getattr(self.request, "headers", ())
-        return len(headers) <= health.FIELDS and HEALTH_CHECK in headers
+        return self.variables.get("HTTP_USER_AGENT") == HEALTH_AGENT and is_health_check(self)
 
     def field(self, name: str) -> str | None:
         """See `Exchange`. Fields that came more than once are joined, as in the environment."""
