@@ -60,7 +60,7 @@ def figures() -> Figures:
     counter = Counter(slot)
     for method, status, seconds in (("GET", 200, 0.004), ("GET", 200, 0.2), ("GET", 503, 45.0), ("BREW", 418, 0.001)):
         one = SimpleNamespace(method=method, status=status, seconds=seconds, received=3, sent=5)
-        one.unlogged = one.is_health_check = False
+        one.is_own = False
         counter.begun(one)
         counter.ended(one)
     counter.begun(None)

@@ -20,9 +20,8 @@ from paddock.metrics.workers import REASONS, STATES, WANTED, Workers
 
 def exchange(method: str = "GET", status: int = 200, seconds: float = 0.003, **more: Any) -> Any:
     """A request and its answer, as a worker tells of it."""
-    silent = {"unlogged": False, "is_health_check": False}
-    told = {"method": method, "status": status, "seconds": seconds, "received": 0, "sent": 10, **silent, **more}
-    return SimpleNamespace(**told)
+    told = {"method": method, "status": status, "seconds": seconds, "received": 0, "sent": 10, "is_own": False}
+    return SimpleNamespace(**told | more)
 
 
 def count(counter: Counter, one: Any, times: int = 1) -> None:
@@ -121,11 +120,10 @@ def test_in_flight() -> None:
     assert slots.total().in_flight == 1
 
 
-@pytest.mark.parametrize("which", ["unlogged", "is_health_check"])
-def test_what_the_image_answers_or_asks_itself_is_not_counted(which: str) -> None:
+def test_what_the_image_answers_or_asks_itself_is_not_counted() -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), exchange(**{which: True}))
+    count(Counter(slots.take(1)), exchange(is_own=True))
 
     total = slots.total()
     assert not any(total.statuses("GET").values())
@@ -150,7 +148,9 @@ def test_how_long_a_websocket_was_open_is_no_duration() -> None:
 def test_threads() -> None:
     """Each has a lane, and gives it back when it ends: three waves of as many threads as there are lanes."""
     slots, threads, each = Slots(), 16, 2_000
-    counter = Counter(slots.take(threads))
+    slot = slots.take(threads)
+    slot.threads = threads
+    counter = Counter(slot)
 
     def work(number: int) -> None:
         mine = exchange(METHODS[number % len(METHODS)], 200, 0.5, received=1, sent=number)
@@ -174,7 +174,9 @@ def test_threads() -> None:
 
 def test_more_threads_than_lanes() -> None:
     slots = Slots()
-    counter = Counter(slots.take(1))
+    slot = slots.take(1)
+    slot.threads = 1
+    counter = Counter(slot)
     held, done = threading.Barrier(9), threading.Barrier(9)
 
     def work() -> None:

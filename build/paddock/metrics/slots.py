@@ -184,33 +184,44 @@ class _Lease:
         self.free.append(self.lane)
 
 
-class _Lane(local):
-    """The calling thread's lane of a slot."""
+class _ByThread(local):
+    """The lane of the calling thread."""
 
     def __init__(self, free: deque[Any], shared: Any) -> None:
         self.lease = _Lease(free, shared)
-        self.cells, self.reals = self.lease.lane
+        self.lane = self.lease.lane
+
+
+class _Alone:
+    """The lane of a worker that has one thread: what `_ByThread` finds out for each request is known."""
+
+    __slots__ = ("lane",)
+
+    def __init__(self, lane: Any) -> None:
+        self.lane = lane
 
 
 class Counter:
     """Counts a worker's requests in its slot. Give it to the worker as an observer."""
 
     def __init__(self, slot: Slot) -> None:
-        self.lane = _Lane(deque(slot.lanes[:-1]), slot.lanes[-1])
+        """Count in `slot`, which says how many threads there are."""
+        *own, shared = slot.lanes
+        self.own: Any = _ByThread(deque(own), shared) if slot.threads else _Alone(shared)
 
     def begun(self, exchange: Exchange) -> None:
         """Note that a request has begun."""
-        self.lane.cells[BEGUN] += 1
+        cells, _ = self.own.lane
+        cells[BEGUN] += 1
 
     def ended(self, exchange: Exchange) -> None:
-        """Count a request whose answer has ended, by whatever end, unless the image is on both its sides.
+        """Count a request whose answer has ended, by whatever end, unless it is the image's own.
 
         How long a WebSocket was open says nothing of how fast the server is.
         """
-        lane = self.lane
-        cells = lane.cells
+        cells, reals = self.own.lane
         cells[ENDED] += 1
-        if exchange.unlogged or exchange.is_health_check:
+        if exchange.is_own:
             return
         row = ROWS.get(exchange.method, OTHER)
         status = exchange.status
@@ -218,6 +229,7 @@ class Counter:
         if status != SWITCHING_PROTOCOLS:
             seconds = exchange.seconds
             cells[row + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1
-            lane.reals[row + SECONDS] += seconds
-        cells[RECEIVED] += exchange.received
+            reals[row + SECONDS] += seconds
         cells[SENT] += exchange.sent
+        if received := exchange.received:
+            cells[RECEIVED] += received

@@ -76,8 +76,8 @@ class Exchange(Protocol):
         """Whether the image has answered for itself."""
 
     @property
-    def is_health_check(self) -> bool:
-        """Whether it is the image's own health check that asks."""
+    def is_own(self) -> bool:
+        """Whether the image is on one of its sides: it has answered for itself, or its own health check has asked."""
 
     def field(self, name: str) -> str | None:
         """Return a header field of the request, `name` in lower case; None if it has none."""
@@ -234,9 +234,10 @@ class Answered:
         return str(self.variables.get("SERVER_NAME", ""))
 
     @property
-    def is_health_check(self) -> bool:
+    def is_own(self) -> bool:
         """See `Exchange`."""
-        return self.variables.get("HTTP_USER_AGENT") == HEALTH_AGENT and is_health_check(self)
+        variables = self.variables
+        return UNLOGGED in variables or (variables.get("HTTP_USER_AGENT") == HEALTH_AGENT and is_health_check(self))
 
     def field(self, name: str) -> str | None:
         """See `Exchange`. Fields that came more than once are joined, as in the environment."""
