@@ -84,7 +84,7 @@ def test_a_gauge_forgets_a_worker_that_is_killed(track):
 
 def test_files_that_are_broken(track):
     container = track()
-    container.allowed.append("The application's metrics cannot be read")
+    container.allowed.append("cannot be read, and are left out")
     drive(container, "ada")
     container.run("sh", "-c", "cd /dev/shm/paddock-*.prometheus && echo nonsense > counter_999.db")
 

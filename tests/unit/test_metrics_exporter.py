@@ -258,6 +258,23 @@ def test_a_scrape_waits_for_it(begin: Callable[..., Board]) -> None:
         assert receive(connection).startswith(b"HTTP/1.1 200 OK")
 
 
+def test_another_takes_over_while_it_answers(begin: Callable[..., Board]) -> None:
+    board = begin()
+    first = board.pid
+    with connect(board) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\n")
+        # Answered by the same process, so the connection before has been taken.
+        ask(board, b"GET /metrics HTTP/1.1\r\n\r\n")
+        board.renew()
+        tend(board)
+        assert board.pid != first
+        connection.sendall(b"\r\n")
+
+        assert receive(connection).startswith(b"HTTP/1.1 200 OK")
+    os.waitpid(first, 0)
+    assert ask(board, b"GET /metrics HTTP/1.1\r\n\r\n")[1]
+
+
 def end(board: Board) -> None:
     """Kill the exporter, and let the board know."""
     pid = board.pid

@@ -139,11 +139,11 @@ class Board:
 
     def stop(self) -> None:
         """End everything, and leave nothing behind."""
-        pid = self.pid
-        self.end()
-        if pid:
-            with suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+        if self.pid:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+            self.pid = 0
         self.close()
         if self.files:
             self.files.remove()

@@ -21,6 +21,9 @@ AT_ONCE = 16
 PATIENCE = 10.0
 """Seconds that a client has for its request and for taking the page: Prometheus waits as long by default."""
 
+LAST_PATIENCE = 1.0
+"""Seconds that clients still have when the process is told to end."""
+
 HEAD_LIMIT = 16384
 """Bytes of a request's head."""
 
@@ -47,14 +50,15 @@ class Exporter:
         # A terminal sends these to every process; this one ends when the arbiter says so.
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            runner.run(self.serve(arbiter))
+            runner.run(self.serve(mask, arbiter))
 
-    async def serve(self, arbiter: int) -> None:
-        """Accept connections for as long as `arbiter` is this process's parent."""
+    async def serve(self, mask: set[Any], arbiter: int) -> None:
+        """Accept connections until told to end, and finish what has begun: another may go on with the same socket."""
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, over.set)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
         def look() -> None:
             if os.getppid() == arbiter:
@@ -65,6 +69,9 @@ class Exporter:
         loop.add_reader(self.listener.fileno(), self.accept)
         look()
         await over.wait()
+        loop.remove_reader(self.listener.fileno())
+        if self.answers:
+            await asyncio.wait(self.answers, timeout=LAST_PATIENCE)
 
     def accept(self) -> None:
         """Take a connection."""
