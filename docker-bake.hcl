@@ -40,6 +40,8 @@ variable "EXAMPLES" {
     "fastapi-uv",
     "flask-pip",
     "litestar",
+    "observability",
+    "opentelemetry",
     "starlette-websocket",
     "unix-socket-nginx",
   ]
@@ -59,6 +61,8 @@ variable "EXAMPLE_STAGES" {
     { example = "fastapi-uv", stage = "dev" },
     { example = "flask-pip", stage = "test" },
     { example = "litestar", stage = "test" },
+    { example = "observability", stage = "test" },
+    { example = "opentelemetry", stage = "test" },
     { example = "starlette-websocket", stage = "test" },
     { example = "unix-socket-nginx", stage = "test" },
   ]
@@ -239,6 +243,7 @@ target "tool" {
       { name = "kubectl", packages = "kubectl" },
       { name = "nginx", packages = "nginx" },
       { name = "postgresql", packages = "postgresql" },
+      { name = "prometheus", packages = "prometheus" },
       { name = "redis", packages = "redis-server redis-tools" },
       { name = "registry", packages = "docker-registry" },
     ]

@@ -22,10 +22,14 @@ from gunicorn.errors import HaltServer
 from paddock import ready
 from paddock.dump import take
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
-from paddock.marks import dismiss, is_ready, wants_replacement
-from paddock.oom import OomCounter, Sizes, explain, resident
+from paddock.listing import effective_settings, shown
+from paddock.marks import REASONS, SERVED_ENOUGH, TOO_LARGE, dismiss, is_ready, wants_replacement
+from paddock.metrics.board import Board
+from paddock.metrics.workers import EXIT, MEMORY, RECYCLED, RELOAD, SIGNAL, TIMEOUT
+from paddock.oom import OomCounter, Sizes, explain, is_memory_short, resident
 from paddock.reload import Sources, Watcher
 from paddock.report import log_stack
+from paddock.settings import APPLICATION, PROCESSES, SETTINGS, SOCKET
 from paddock.sizing import read_limits
 from paddock.state import DRAINING, READY, STARTING
 from paddock.workers.boot import STOP_SIGNALS
@@ -50,6 +54,13 @@ EXPLAINED = (arbiter.Arbiter.WORKER_BOOT_ERROR, arbiter.Arbiter.APP_LOAD_ERROR, 
 """Exit statuses of a worker that has said itself why it ends."""
 
 
+RESTARTS = {REASONS[SERVED_ENOUGH]: RECYCLED, REASONS[TOO_LARGE]: MEMORY}
+"""How the metrics call the reasons for which a worker is replaced; any other is a reload."""
+
+MEASURED = (APPLICATION, PROCESSES, SOCKET)
+"""Sections of the table whose settings are in the metrics."""
+
+
 class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
     """Gunicorn's arbiter, which loses no request and says one thing once."""
 
@@ -69,6 +80,8 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.sizes = Sizes()
         self.oom_kills = self.oom.read()
         self.sampled = 0.0
+        self.board = Board()
+        self.board.prepare(app.cfg)
         super().__init__(app)
 
     # --- Start and stop ---
@@ -84,6 +97,8 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         if self.cfg.reload:
             self.watcher = Watcher(Sources.of(self.cfg))
             self.watcher.start()
+        if self.board.bind(self.cfg):
+            self.announce_metrics()
         super().start()
         self.write_state(STARTING)
         if self.cfg.ready_path:
@@ -95,6 +110,11 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.log.warning("%s", warning)
         for note in self.app.notes:
             self.log.info("%s", note)
+
+    def announce_metrics(self) -> None:
+        """Say where the metrics are."""
+        if self.board.listener:
+            self.log.info("Metrics at: %s", self.board.place)
 
     def stop(self, graceful: bool = True) -> None:
         """Stop the workers, and wait for them as long as GRACEFUL_TIMEOUT.
@@ -125,9 +145,11 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
                 self.kill_workers(signal.SIGQUIT)
             self.reap_workers()
             self.reap_dirty_arbiter()
+            self.note_numbers()
             time.sleep(POLL)
         _unlink(paths)
         self.kill_the_rest(f"GRACEFUL_TIMEOUT={self.cfg.graceful_timeout:g}" if graceful else f"{AT_ONCE:g} seconds")
+        self.board.stop()
 
     def respond(self, body: bytes) -> None:
         """Let a process answer every request with 503 and `body`, in place of the workers."""
@@ -188,6 +210,8 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         worker = self.WORKERS[pid]
         self.sizes.last[pid] = resident(pid)
         worker.born = time.monotonic()
+        if worker.slot:
+            worker.slot.occupy(pid, worker.born)
         worker.obsolete = worker.leaving = None
         return pid
 
@@ -227,11 +251,15 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         """Read the configuration again and listen where it says; where it is wrong, say so and keep the old one."""
         before = self.app.cfg
         old_address = self.cfg.address
+        listeners = self.LISTENERS
         try:
             self.app.reload()
             if self.app.cfg.address != old_address:
                 listeners = _bound(self.app.cfg, self.LISTENERS, self.log)
+            if self.board.bind(self.app.cfg):
+                self.announce_metrics()
         except ConfigurationError as error:
+            sock.close_sockets([listener for listener in listeners if listener not in self.LISTENERS])
             self.app.cfg = before
             for problem in error.problems:
                 self.log.error("%s", problem)
@@ -241,6 +269,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.LISTENERS = listeners
             self.log.info("Listening at: %s", ",".join(str(listener) for listener in listeners))
         self.setup(self.app)
+        self.board.renew()
         self.log.reopen_files()
         self.cfg.on_reload(self)
         return True
@@ -312,6 +341,28 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         elif obsolete and not booting and len(staying) == self.num_workers:
             self.spawn_worker()
         self.dismiss_surplus()
+        self.note_numbers()
+        self.board.tend(self.log, self.measured_settings, self.let_go)
+
+    def note_numbers(self) -> None:
+        """Note, for the metrics, how many workers do what."""
+        staying = [] if self.stopping else self.staying()
+        serving = sum(map(is_ready, staying))
+        self.board.note(self.num_workers, len(staying) - serving, serving, len(self.WORKERS) - len(staying))
+
+    def measured_settings(self) -> dict[str, str]:
+        """Return, for the metrics, the values of settings in effect."""
+        names = {setting.name for setting in SETTINGS if setting.section in MEASURED and not setting.start_only}
+        rows = effective_settings(self.app)
+        return {
+            row["name"].lower(): shown(row["value"])
+            for row in rows
+            if row["name"] in names and row["value"] is not None
+        }
+
+    def let_go(self) -> None:
+        """Close, in a process that is no worker, what only the arbiter and the workers shall have."""
+        sock.close_sockets(self.LISTENERS, unlink=False)
 
     def note_ready(self) -> None:
         """Note when the first worker serves, the first of all and the first of a reload."""
@@ -405,6 +456,9 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
                 return
             if pid == self.dirty_arbiter_pid:
                 self.handle_dirty_arbiter_exit(pid, status)
+            elif self.board.is_exporter(pid):
+                if not self.stopping:
+                    self.log.error("The metrics exporter %s; it is started again", _ended(status))
             elif worker := self.WORKERS.pop(pid, None):
                 self.note_end(Ending(pid, worker, is_ready(worker), status))
 
@@ -413,8 +467,12 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         end.worker.tmp.close()
         dump = take(end.worker)
         self.cfg.child_exit(self, end.worker)
+        before, self.oom_kills = self.oom_kills, self.oom.read()
         if dump or (end.code not in (0, *EXPLAINED) and not self.killed and end.worker.leaving != KILLED):
-            log_stack(logging.ERROR, f"Worker {end.pid} {self.explanation(end)}", dump)
+            log_stack(logging.ERROR, f"Worker {end.pid} {self.explanation(end, before)}", dump)
+        self.board.vacate(end.worker)
+        if reason := self.restart_reason(end, before):
+            self.board.count_restart(reason)
         if self.stopping or end.was_ready or end.worker.leaving:
             return
         if self.watcher:
@@ -424,19 +482,37 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         else:
             self.count_boot_death(end)
 
-    def explanation(self, end: Ending) -> str:
+    def restart_reason(self, end: Ending, oom_kills: int | None) -> str:
+        """Return, for the metrics, why a worker is replaced; nothing where it is not.
+
+        `oom_kills` is the number of processes that the kernel had killed before.
+        """
+        worker = end.worker
+        if self.stopping:
+            return ""
+        if worker.leaving:
+            if worker.obsolete:
+                return RESTARTS.get(worker.obsolete, RELOAD)
+            return RELOAD if self.restarting else ""
+        if worker.aborted:
+            return TIMEOUT
+        if end.code == -signal.SIGKILL and is_memory_short(oom_kills, self.oom_kills):
+            return MEMORY
+        return SIGNAL if end.code < 0 else EXIT
+
+    def explanation(self, end: Ending, oom_kills: int | None) -> str:
         """Return how a worker ended, in words that follow its number."""
-        before, self.oom_kills = self.oom_kills, self.oom.read()
         if end.code != -signal.SIGKILL or end.worker.aborted or end.worker.leaving:
             return end.text
         self.sizes.sample([*self.WORKERS, end.pid])
-        return explain(end.pid, before, self.oom_kills, read_limits().memory, self.sizes.last)
+        return explain(end.pid, oom_kills, self.oom_kills, read_limits().memory, self.sizes.last)
 
     def cancel_reload(self) -> None:
         """Go back to the configuration from before a reload whose first worker did not come up."""
         self.log.error("The new code or configuration does not come up; the old workers stay")
         self.app.cfg, self.before_reload = self.before_reload, None
         self.setup(self.app)
+        self.board.renew()
         for worker in self.staying():
             worker.obsolete = None
 
@@ -476,12 +552,18 @@ class Ending:
     @property
     def text(self) -> str:
         """The end in words, to follow the worker's number."""
-        if self.code >= 0:
-            return f"ended with exit status {self.code}"
-        try:
-            return f"was ended by {signal.Signals(-self.code).name}"
-        except ValueError:
-            return f"was ended by signal {-self.code}"
+        return _ended(self.status)
+
+
+def _ended(status: int) -> str:
+    """Return how a process ended, in words that follow its name; `status` is as waitpid gives it."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"ended with exit status {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
 
 
 def _bound(cfg: Any, old: list[Any], log: Any) -> list[Any]:

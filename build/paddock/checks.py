@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.http2 import H2_MIN_VERSION, is_http2_available
+from gunicorn.util import parse_address
 from gunicorn.workers.base import Worker
 
 from paddock import requirements
@@ -27,6 +28,8 @@ from paddock.workers.boot import SHUTDOWN_SHARE
 
 Origins = Mapping[str, Value]
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 (compared with what others bind)
+
 
 def problems(cfg: Any, origins: Origins) -> list[Problem]:
     """Return everything that is wrong with the complete configuration `cfg`, before the application is imported."""
@@ -37,6 +40,7 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
     found = [
         *_reload(cfg),
         *_drain(cfg),
+        *_metrics(cfg),
         *_other_classes(cfg, origins),
         *_classes(cfg),
         *_access_log_format(cfg),
@@ -139,7 +143,32 @@ def _drain(cfg: Any) -> Iterator[Problem]:
         yield Problem("DRAIN_DELAY", message, f"{cfg.drain_delay:g}")
 
 
-OWN_CLASSES_ONLY = ("drain_delay", "ready_path", "max_worker_memory", "request_head_timeout", "request_body_timeout")
+def _metrics(cfg: Any) -> Iterator[Problem]:
+    if not cfg.metrics_bind:
+        return
+    metrics = parse_address(cfg.metrics_bind)
+    for address, shown in zip(cfg.address, cfg.bind, strict=False):
+        if _overlap(metrics, address):
+            message = f"is where the application listens (BIND={shown}): expected a port of its own"
+            yield Problem("METRICS_BIND", message, cfg.metrics_bind)
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    """Tell whether two addresses, as Gunicorn has them, cannot both be listened on."""
+    if not (isinstance(one, tuple) and isinstance(other, tuple)):
+        return bool(one == other)
+    hosts = {one[0], other[0]}
+    return one[1] == other[1] != 0 and (len(hosts) == 1 or not hosts.isdisjoint(EVERYWHERE))
+
+
+OWN_CLASSES_ONLY = (
+    "drain_delay",
+    "ready_path",
+    "max_worker_memory",
+    "metrics_bind",
+    "request_head_timeout",
+    "request_body_timeout",
+)
 """Settings that Gunicorn's own worker classes know nothing of."""
 
 

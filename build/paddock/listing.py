@@ -44,14 +44,15 @@ def _row(name: str, value: Any, origin: Value) -> dict[str, Any]:
 
 def text_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Return `rows` as aligned columns under a heading."""
-    lines = [[column.upper() for column in columns], *([_cell(row[column]) for column in columns] for row in rows)]
+    lines = [[column.upper() for column in columns], *([shown(row[column]) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 
-def _cell(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a setting's value as text."""
     if value is None or value == []:
         return "-"
     if isinstance(value, bool):

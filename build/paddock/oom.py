@@ -63,6 +63,11 @@ def resident(pid: int, proc: Path = Path("/proc")) -> int:
     return int(fields[1]) * PAGE if len(fields) > 1 else 0
 
 
+def is_memory_short(before: int | None, after: int | None) -> bool:
+    """Tell, from the counter at two times, whether the kernel has killed something in between."""
+    return before is not None and after is not None and after > before
+
+
 def explain(pid: int, before: int | None, after: int | None, limit: int | None, sizes: Mapping[int, int]) -> str:
     """Return, in words that follow the worker's number, why the worker `pid` has ended by SIGKILL.
 
@@ -71,7 +76,7 @@ def explain(pid: int, before: int | None, after: int | None, limit: int | None, 
     """
     if before is None or after is None:
         return "was killed by SIGKILL; whether for lack of memory, this kernel does not tell"
-    if after <= before:
+    if not is_memory_short(before, after):
         return (
             "was killed by SIGKILL, not for lack of memory: the kernel has counted none. Somebody or something sent "
             "the signal"

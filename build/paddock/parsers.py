@@ -294,6 +294,18 @@ class BindAddress:
 
 
 @dataclass(frozen=True)
+class OwnAddress(BindAddress):
+    """An address to listen on that is no descriptor which somebody hands over."""
+
+    expected: str = "host:port, [IPv6]:port or unix:/path"
+
+    def __call__(self, text: str) -> Address:
+        if text.startswith("fd://"):
+            raise ValueError(text)
+        return super().__call__(text)
+
+
+@dataclass(frozen=True)
 class Port(Integer):
     """A TCP port; 0 lets the kernel choose one."""
 

@@ -25,6 +25,7 @@ from paddock.parsers import (
     Items,
     LogConfig,
     LogFile,
+    OwnAddress,
     Parser,
     Port,
     ReadableFile,
@@ -91,6 +92,7 @@ LIMITS = "Limits"
 PROXIES = "Behind a proxy"
 TLS = "TLS"
 LOGGING = "Logging"
+METRICS = "Metrics"
 START = "Start"
 HEALTH = "Health"
 DEVELOPMENT = "Development"
@@ -434,6 +436,14 @@ SETTINGS: tuple[Setting, ...] = (
         LOGGING,
         "The header that a request's id comes in, or is made for, and that the answer has too: one that a client sends "
         "is taken if it is 1 to 128 letters, digits and `._~:/+=@-`. `none`: no ids.",
+    ),
+    Setting(
+        "METRICS_BIND",
+        OwnAddress(),
+        None,
+        METRICS,
+        "Where Prometheus finds `/metrics`, such as `0.0.0.0:9090`: a port of its own, so that what is published for "
+        "users does not show it. With the application's own metrics if it uses `prometheus_client`. Unset: nowhere.",
     ),
     Setting(
         "REQUIRED_ENV",

@@ -25,7 +25,12 @@ A disk is the last resort: where it is slow, workers look dead.
 
 
 def path(directory: str) -> str:
-    """The state file of this container in `directory`.
+    """The state file of this container in `directory`."""
+    return container_path(directory, "state")
+
+
+def container_path(directory: str, suffix: str) -> str:
+    """A path in `directory` for this container alone.
 
     The containers of one Kubernetes pod share /dev/shm, but each has a mount namespace of its own.
     """
@@ -33,7 +38,7 @@ def path(directory: str) -> str:
         namespace = os.readlink("/proc/self/ns/mnt")
     except OSError:
         namespace = ""
-    return os.path.join(directory, f"paddock-{''.join(filter(str.isdigit, namespace))}.state")
+    return os.path.join(directory, f"paddock-{''.join(filter(str.isdigit, namespace))}.{suffix}")
 
 
 def listeners_of(addresses: Iterable[object]) -> list[Address]:

@@ -63,20 +63,20 @@ def spelled(words: tuple[str, ...]) -> st.SearchStrategy[str]:
     return st.sampled_from([spelling for word in words for spelling in (word, word.upper(), word.title())])
 
 
-def text_of(setting: Setting) -> st.SearchStrategy[str]:
-    """Return valid text for a setting whose parser takes text of some pattern."""
+def text_of(setting: Setting, parser: Text) -> st.SearchStrategy[str]:
+    """Return valid text for a setting whose parser, or that of its items, takes text of some pattern."""
     by_name = {
         "GUNICORN_CONF": st.just(f"{__file__}.conf.py"),
         "WORKER_CLASS": st.sampled_from(("auto", "uvicorn", "gthread", "sync", "gunicorn.workers.sync.SyncWorker")),
         "HOST": st.sampled_from(("127.0.0.1", "localhost", "::1", "[::1]", "0.0.0.0")),
-        "ACCESS_LOG_FORMAT": st.sampled_from(("%(h)s", '%(h)s "%(r)s" %(s)s %(L)s', "%(a)s 100%%", "json")),
         "CIPHERS": st.sampled_from(("ECDHE+AESGCM", "HIGH:!aNULL")),
     }
     if setting.name in by_name:
         return by_name[setting.name]
-    if setting.parser.pattern == Text().pattern:
+    if parser.pattern == Text().pattern:
         return WORD
-    return st.from_regex(setting.parser.pattern, fullmatch=True).filter(lambda text: text.isprintable())
+    texts = st.from_regex(parser.pattern, fullmatch=True).filter(lambda text: text.isprintable())
+    return texts if parser is setting.parser else texts.filter(lambda text: "," not in text)
 
 
 def valid(setting: Setting, parser: Parser) -> st.SearchStrategy[str]:
@@ -117,9 +117,10 @@ def valid(setting: Setting, parser: Parser) -> st.SearchStrategy[str]:
             name = st.text(string.ascii_letters + "-", min_size=1, max_size=12)
             return st.dictionaries(name, WORD, max_size=3).map(json.dumps)
         case Text():
-            return text_of(setting) if parser is setting.parser else WORD
+            return text_of(setting, parser)
         case Checked():
             return {
+                "ACCESS_LOG_FORMAT": st.sampled_from(("%(h)s", '%(h)s "%(r)s" %(s)s %(L)s', "%(a)s 100%%", "json")),
                 "APP_MODULE": st.sampled_from(("app.main:app", "main:create_app()", "main:create_app", "wsgi")),
                 "CERT_REQS": st.sampled_from(("0", "1", "2")),
             }[setting.name]

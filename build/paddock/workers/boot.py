@@ -20,6 +20,7 @@ from paddock.dump import descriptor
 from paddock.errors import EXIT_FAILURE
 from paddock.logs.access import AccessLog, access_log, is_own_way
 from paddock.marks import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
+from paddock.metrics.slots import Counter, Slot
 from paddock.settings import own
 from paddock.watchdog import Watchdog, reset_signals
 from paddock.workers.exchange import Observer, Observers
@@ -52,6 +53,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
     """Who is told of every request that this worker serves."""
     told: Observers
     access_log: AccessLog | None = None
+    slot: Slot | None = None
+    """Where this worker counts, with METRICS_BIND."""
     draining = False
     hurried = False
     accept_until = 0.0
@@ -95,6 +98,9 @@ class BootingWorker(Worker):  # type: ignore[misc]
             self.observers.append(log)
             self.access_log = log
             atexit.register(log.flush)
+        if self.slot:
+            self.slot.threads = 0 if self.kind.asgi else self.cfg.threads
+            self.observers.append(Counter(self.slot))
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
                 self.log.warning("%s", warning)

@@ -10,13 +10,15 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from paddock.ids import REQUEST_ID, request_id
-from paddock.logs.access import UNLOGGED, Receive, Scope, Send
+from paddock.logs.access import HEALTH_AGENT, UNLOGGED, Receive, Scope, Send, is_health_check
 from paddock.workers.exchange import CLIENT_GONE, NOT_ACCEPTED, Observers, environ_of, unquoted
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as Base
 else:
     Base = object
+
+HEALTH_CHECK = (b"user-agent", HEALTH_AGENT.encode())
 
 MODULES = {
     "h11": ("uvicorn.protocols.http.h11_impl",),
@@ -39,6 +41,7 @@ class Asked:
     request_id = ""
     status = 0
     sent = 0
+    received = 0
     seconds = 0.0
     answer: Any = ()
     """The answer's header fields, as the application has given them."""
@@ -103,6 +106,13 @@ class Asked:
         """See `Exchange`."""
         return UNLOGGED in self.scope
 
+    @property
+    def is_own(self) -> bool:
+        """See `Exchange`."""
+        scope = self.scope
+        # Of nearly all requests the headers tell, at a fraction of the cost.
+        return UNLOGGED in scope or (HEALTH_CHECK in scope["headers"] and is_health_check(self))
+
     def field(self, name: str) -> str | None:
         """See `Exchange`."""
         wanted = name.encode("latin-1", "replace")
@@ -147,6 +157,12 @@ class Cycle(Asked, Base):
             await super().run_asgi(app)
         finally:
             self.end()
+
+    async def receive(self) -> Any:
+        """Receive a part of the request, and take note of it."""
+        message = await super().receive()
+        self.received += len(message.get("body", b""))  # type: ignore[arg-type]
+        return message
 
     async def send(self, message: Any) -> None:
         """Send a part of the answer, and take note of it."""
@@ -205,6 +221,7 @@ class Socket(Asked):
     async def receive(self) -> Any:
         """Receive a message, and take note of the end."""
         message = await self._receive()
+        self.received += len(message.get("bytes") or (message.get("text") or "").encode("utf-8", "replace"))
         self.gone = self.gone or message["type"] == "websocket.disconnect"
         return message
 

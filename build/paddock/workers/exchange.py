@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from gunicorn.util import unquote_to_wsgi_str
 
-from paddock.logs.access import UNLOGGED
+from paddock.logs.access import HEALTH_AGENT, UNLOGGED, is_health_check
 
 CLIENT_GONE = 499
 """The status of a request whose client left before an answer began, as in nginx's log."""
@@ -34,6 +34,10 @@ class Exchange(Protocol):
     @property
     def sent(self) -> int:
         """Bytes of the answer's body."""
+
+    @property
+    def received(self) -> int:
+        """Bytes of the request's body that the application has read."""
 
     @property
     def seconds(self) -> float:
@@ -70,6 +74,10 @@ class Exchange(Protocol):
     @property
     def unlogged(self) -> bool:
         """Whether the image has answered for itself."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the image is on one of its sides: it has answered for itself, or its own health check has asked."""
 
     def field(self, name: str) -> str | None:
         """Return a header field of the request, `name` in lower case; None if it has none."""
@@ -144,6 +152,7 @@ class Answered:
     scope = None
     request_id = ""
     status = 0
+    received = 0
     seconds = 0.0
     over = False
     refused_client = ""
@@ -223,6 +232,12 @@ class Answered:
     def server(self) -> str:
         """See `Exchange`."""
         return str(self.variables.get("SERVER_NAME", ""))
+
+    @property
+    def is_own(self) -> bool:
+        """See `Exchange`."""
+        variables = self.variables
+        return UNLOGGED in variables or (variables.get("HTTP_USER_AGENT") == HEALTH_AGENT and is_health_check(self))
 
     def field(self, name: str) -> str | None:
         """See `Exchange`. Fields that came more than once are joined, as in the environment."""

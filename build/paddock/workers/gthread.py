@@ -182,6 +182,38 @@ class Counting:
             self.response.sent += max(0, file.tell() - offset)
 
 
+class Reading:
+    """The body of a request, which counts in `exchange` what the application reads."""
+
+    def __init__(self, body: Any, exchange: Answered) -> None:
+        self.body = body
+        self.exchange = exchange
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.body, name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def read(self, *size: Any) -> Any:
+        """Read up to `size` bytes."""
+        data = self.body.read(*size)
+        self.exchange.received += len(data)
+        return data
+
+    def readline(self, *size: Any) -> Any:
+        """Read a line."""
+        line = self.body.readline(*size)
+        self.exchange.received += len(line)
+        return line
+
+    def readlines(self, *hint: Any) -> Any:
+        """Read the lines that are left."""
+        lines = self.body.readlines(*hint)
+        self.exchange.received += sum(map(len, lines))
+        return lines
+
+
 def noted(application: Any, worker: ThreadWorker) -> Any:
     """Return `application`, whose requests and answers are noted in their exchange.
 
@@ -199,6 +231,8 @@ def noted(application: Any, worker: ThreadWorker) -> Any:
         if header:
             exchange.request_id = environ[variable] = request_id(environ.get(variable))
             REQUEST_ID.set(exchange.request_id)
+        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input"] = Reading(environ["wsgi.input"], exchange)
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             if not worker.alive:
