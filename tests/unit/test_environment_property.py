@@ -101,7 +101,8 @@ def valid(setting: Setting, parser: Parser) -> st.SearchStrategy[str]:
         case BindAddress():
             hosts = st.sampled_from(("127.0.0.1", "0.0.0.0", "[::1]", "localhost", "app.internal"))
             tcp = st.builds("{}:{}".format, hosts, st.integers(0, 65535))
-            return tcp | WORD.map("unix:/tmp/{}.sock".format) | st.integers(3, 9).map("fd://{}".format)
+            addresses = tcp | WORD.map("unix:/tmp/{}.sock".format)
+            return addresses | st.integers(3, 9).map("fd://{}".format) if "fd://" in parser.expected else addresses
         case LogFile():
             return st.sampled_from(("-", "none", "NONE", "/tmp/paddock-property.log"))
         case LogConfig():

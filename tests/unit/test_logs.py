@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import logging.config
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from gunicorn.config import Config
 
-from paddock.logs.logger import SERVERS, Logger
+from paddock.logs.logger import Logger
 from paddock.settings import register
 
 SILENCING = [
@@ -23,19 +21,10 @@ SILENCING = [
 
 
 @pytest.fixture
-def logger(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Logger]:
-    """Logging as it is set up in the arbiter; every logger is put back when the test ends."""
+def logger(capfd: pytest.CaptureFixture[str]) -> Logger:
+    """Logging as it is set up in the arbiter."""
     register()
-    for holder, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
-        monkeypatch.setattr(holder, hook, getattr(holder, hook))
-    names = [None, "shop", *SERVERS]
-    before = [(log, log.__class__, vars(log).copy(), log.handlers[:]) for log in map(logging.getLogger, names)]
-    yield Logger(Config())
-    logging.captureWarnings(False)
-    for log, of_class, attributes, handlers in before:
-        log.__class__ = of_class
-        vars(log).update(attributes, handlers=handlers)
-        logging.Logger.manager._clear_cache()
+    return Logger(Config())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import logging
 import logging.config
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,6 @@ from paddock.logs.formats import IMAGE
 from paddock.logs.logger import SERVERS, Logger
 from paddock.settings import register
 
-NAMES = (None, IMAGE, "shop", *SERVERS)
-
 CONSOLE = {
     "version": 1,
     "formatters": {"json": {"()": "paddock.logs.formats.JsonFormatter"}, "mine": {"format": "MINE %(message)s"}},
@@ -31,19 +29,9 @@ CONSOLE = {
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put everything back when the test ends."""
+def settings_are_known() -> None:
+    """Let Gunicorn know the image's settings."""
     register()
-    monkeypatch.setattr(configuration, "_early", None)
-    for holder, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
-        monkeypatch.setattr(holder, hook, getattr(holder, hook))
-    before = [(log, log.__class__, vars(log).copy(), log.handlers[:]) for log in map(logging.getLogger, NAMES)]
-    yield
-    logging.captureWarnings(False)
-    for log, of_class, attributes, handlers in before:
-        log.__class__ = of_class
-        vars(log).update(attributes, handlers=handlers)
-    logging.Logger.manager._clear_cache()
 
 
 @pytest.fixture

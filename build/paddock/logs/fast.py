@@ -41,7 +41,7 @@ OURS = {
 SOURCE = """
 def line(x):
     scope = x.scope
-    if scope is None:
+    if scope is None or "method" not in scope:
         return slow(x)
     headers = scope["headers"]
     fields = dict(headers)
@@ -58,7 +58,7 @@ def line(x):
 def scope_line(line: str, root_path: str, slow: Callable[[Any], str]) -> Callable[[Any], str]:
     """Return a function that does for ASGI exchanges what `slow` does, which makes lines of the format `line`.
 
-    It leaves exchanges without a scope, those of clients that were refused, to `slow`.
+    It leaves clients that were refused, who have no scope, and WebSockets, who have no method, to `slow`.
     """
     sent: dict[str, str] = {}
     arguments = []

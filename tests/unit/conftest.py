@@ -1,0 +1,31 @@
+"""What the unit tests share: the interpreter is one for all of them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from paddock.logs import configuration
+from paddock.logs.formats import IMAGE
+from paddock.logs.logger import SERVERS
+
+LOGGERS = (None, "shop", IMAGE, *SERVERS)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put loggers, and what Python does with exceptions that nobody catches, back when a test ends."""
+    monkeypatch.setattr(configuration, "_early", None)
+    for holder, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(holder, hook, getattr(holder, hook))
+    before = [(log, log.__class__, vars(log).copy(), log.handlers[:]) for log in map(logging.getLogger, LOGGERS)]
+    yield
+    logging.captureWarnings(False)
+    for log, of_class, attributes, handlers in before:
+        log.__class__ = of_class
+        vars(log).update(attributes, handlers=handlers)
+    logging.Logger.manager._clear_cache()
