@@ -341,3 +341,18 @@ def test_an_id_is_made(given_id: str | None) -> None:
 @pytest.mark.parametrize("given_id", ["a", "x" * 128, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"])
 def test_an_id_is_taken(given_id: str) -> None:
     assert ids.request_id(given_id) == given_id
+
+
+def test_workers_do_not_give_the_same_ids() -> None:
+    ids.request_id(None)
+    reader, writer = os.pipe()
+    if not (pid := os.fork()):
+        os.write(writer, ids.request_id(None).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    theirs = os.read(reader, 100).decode()
+    os.close(reader)
+    os.close(writer)
+
+    assert len(theirs) == 32
+    assert theirs not in {ids.request_id(None) for _ in range(1000)}

@@ -92,9 +92,9 @@ class AccessLog:
 
     def ended(self, exchange: Exchange) -> None:
         """Write the line of an exchange; see `Observer`."""
-        if exchange.unlogged or (self.exclude and self.exclude.holds(exchange.path)):
+        if exchange.is_own and (exchange.unlogged or not self.health):
             return
-        if not self.health and is_health_check(exchange):
+        if self.exclude and self.exclude.holds(exchange.path):
             return
         lines = self.lines
         if lines is None or (not lines.fresh and not self.is_direct()):

@@ -59,9 +59,10 @@ class Asked:
     def id_fields(self) -> list[tuple[bytes, bytes]]:
         """Return the header fields that the answer gets: none where the application has said the id itself."""
         name = self.id_header
-        if not self.request_id or any(field.lower() == name for field, _ in self.answer):
-            return []
-        return [(name, self.request_id.encode("ascii"))]
+        for field, _ in self.answer:
+            if field.lower() == name:
+                return []
+        return [(name, self.request_id.encode("ascii"))] if self.request_id else []
 
     @property
     def method(self) -> str:

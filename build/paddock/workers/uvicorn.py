@@ -245,6 +245,8 @@ class UvicornWorker(BootingWorker):
             return
         if self.access_log:
             self.access_log.serve_scopes(self.cfg.root_path, loop.call_soon)
+        if self.turn_counter:
+            self.turn_counter.later = loop.call_soon
         heart = loop.create_task(self.beat())
         try:
             await server.serve(sockets=[listener.sock for listener in self.sockets])
