@@ -152,7 +152,7 @@ def test_gunicorns_own_goes_on_working(start, mount):
     environment = {"GUNICORN_LOGCONFIG_JSON": path, "APP_MODULE": "main:wsgi", "WORKERS": "1"}
     container = start("loud.py", environment=environment, volumes=mount(path, SPELLINGS["json"]), allow=("",))
 
-    container.wait_for_log("Ready")
+    container.wait_ready()
     container.wait_for_log("MINE shop imported")
 
 

@@ -135,11 +135,11 @@ SEEN = {
 
 
 def seen(container, wanted, after=0):
-    """Wait for the event that has the fields `wanted`, `after` so many others."""
+    """Wait for the event that has the fields `wanted`, `after` so many others. The last line may be on its way yet."""
     return wait_until(
         lambda: [
             event
-            for event in json_events(container.logs(stdout=False))[after:]
+            for event in json_events(container.logs(stdout=False).rpartition("\n")[0])[after:]
             if {**wanted, "message": ""}.items() <= {**event, "message": ""}.items()
             and wanted.get("message", "") in event["message"]
         ],

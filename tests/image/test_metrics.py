@@ -382,7 +382,7 @@ def test_wrong_values(finish, environment, error):
     outcome = finish("echo_asgi.py", environment=environment)
 
     assert outcome.status == 78
-    assert f"paddock: error: {error}" in outcome.err
+    assert f"paddock: {error}" in outcome.err
     assert "Listening at" not in outcome.err
 
 
@@ -396,6 +396,6 @@ def test_a_port_that_is_taken(start, finish):
     )
 
     assert outcome.status == 78
-    assert "paddock: error: METRICS_BIND='0.0.0.0:9090': cannot be bound: Address already in use" in outcome.err
+    assert "paddock: METRICS_BIND='0.0.0.0:9090': cannot be bound: Address already in use" in outcome.err
     assert "Listening at" not in outcome.err
     assert "Traceback" not in outcome.err

@@ -14,7 +14,7 @@ import pytest
 from paddock.errors import ConfigurationError
 from paddock.metrics.application import DIRECTORY, Application, Files
 
-LOG = logging.getLogger("paddock.test")
+LOG = logging.getLogger("metrics.test")
 
 WORKER = """
 import os, sys

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 
-from paddock.logs.output import FileHandler, OutputHandler
+from paddock.logs.output import LOOK, FileHandler, OutputHandler, waiting
 
 MOST_WAITING = 1024 * 1024
 """Bytes that wait for a reader, before lines are lost: some seconds of a busy worker."""
@@ -76,6 +76,9 @@ class Lines:
         if isinstance(handler, FileHandler):
             written = os.write(handler.stream.fileno(), piece) if handler.stream else len(piece)
         elif self.own_descriptor is not None:
+            if 2 * waiting(self.own_descriptor) + len(piece) > handler.capacity:
+                # The other half is for what the application prints: that would wait for a reader.
+                return False
             try:
                 written = os.write(self.own_descriptor, piece)
             except BlockingIOError:
@@ -93,8 +96,10 @@ class Lines:
 
     def wait(self, deadline: float) -> bool:
         """Wait for the output until the monotonic time `deadline`; return whether it takes something."""
-        left = deadline - time.monotonic()
-        return left > 0 and isinstance(self.handler, OutputHandler) and bool(self.handler.writable.poll(left * 1000))
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(LOOK)
+        return True
 
     def clear(self) -> None:
         """Throw away what waits."""

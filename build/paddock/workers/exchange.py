@@ -168,11 +168,14 @@ class Answered:
 
     @classmethod
     def by_gunicorn(cls, response: Any, request: Any, environ: dict[str, Any], took: timedelta) -> Answered:
-        """Return the exchange of which one of Gunicorn's worker classes tells its logger."""
+        """Return the exchange of which one of Gunicorn's worker classes tells its logger.
+
+        `took` has a timedelta's fields and, from Gunicorn's own `asgi`, none of its methods.
+        """
         exchange = cls(request)
         exchange.response, exchange.variables = response, environ
         exchange.end(int(str(response.status).split(None, 1)[0]))
-        exchange.seconds = took.total_seconds()
+        exchange.seconds = took.seconds + took.microseconds / 1_000_000
         return exchange
 
     def end(self, status: int = 0) -> None:
