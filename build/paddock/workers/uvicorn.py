@@ -255,6 +255,10 @@ class UvicornWorker(BootingWorker):
             self.watchdog.stop()
             await self.end_tasks(asyncio.all_tasks() - {this})
             await loop.shutdown_asyncgens()
+            # There are no more turns to wait for, and what holds a loop of uvloop's is never freed.
+            for observer in (self.access_log, self.turn_counter):
+                if observer:
+                    observer.later = None
 
     async def end_tasks(self, tasks: set[asyncio.Task[Any]]) -> None:
         """Cancel what the application left running, and let it clean up."""
