@@ -28,4 +28,8 @@ def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for log, of_class, attributes, handlers in before:
         log.__class__ = of_class
         vars(log).update(attributes, handlers=handlers)
+    for log in logging.Logger.manager.loggerDict.values():
+        # By a configuration that does not name it.
+        if isinstance(log, logging.Logger):
+            log.disabled = False
     logging.Logger.manager._clear_cache()
