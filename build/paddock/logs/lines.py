@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import select
-import stat
 import threading
 import time
 from collections import deque
 
-from paddock.logs.output import LOOK, FileHandler, OutputHandler, waiting
+from paddock.logs.output import LOOK, FileHandler, OutputHandler, unblocked
 
 MOST_WAITING = 1024 * 1024
 """Bytes that wait for a reader, before lines are lost: some seconds of a busy worker."""
@@ -76,7 +75,7 @@ class Lines:
         if isinstance(handler, FileHandler):
             written = os.write(handler.stream.fileno(), piece) if handler.stream else len(piece)
         elif self.own_descriptor is not None:
-            if 2 * waiting(self.own_descriptor) + len(piece) > handler.capacity:
+            if not handler.fits(len(piece)):
                 # The other half is for what the application prints: that would wait for a reader.
                 return False
             try:
@@ -109,17 +108,3 @@ class Lines:
 
 NOTHING = logging.makeLogRecord({})
 """What handlers are told of an error with, which for these is about no record."""
-
-
-def unblocked(descriptor: int) -> int | None:
-    """Return a descriptor of the same pipe that does not block, or None where there is none to be had.
-
-    Looking first whether a write would block is not enough where several processes write. And not blocking is not a
-    matter of the descriptor, but of all that were made from it: other processes' too, hence the pipe is opened anew.
-    """
-    try:
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        pass
-    return None

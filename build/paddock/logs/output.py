@@ -116,10 +116,9 @@ class OutputHandler(_Failing, logging.StreamHandler[TextIO]):
         Yields the monotonic time until which to wait for room. Nobody waits longer than that for his turn, either.
         """
         deadline = time.monotonic() + (0 if self.blocked else OUTPUT_PATIENCE)
-        try:
-            # Locks belong to what was opened, and processes share what they have inherited.
-            own = os.open(f"/proc/self/fd/{self.descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+        # Locks belong to what was opened, and processes share what they have inherited.
+        own = unblocked(self.descriptor)
+        if own is None:
             yield deadline
             return
         try:
@@ -129,17 +128,34 @@ class OutputHandler(_Failing, logging.StreamHandler[TextIO]):
         finally:
             os.close(own)
 
+    def fits(self, size: int) -> bool:
+        """Tell whether a pipe has room for `size` bytes now, of which its pages may waste a half."""
+        return size + 2 * waiting(self.descriptor) <= self.capacity
+
     def has_room(self, size: int, deadline: float) -> bool:
         """Tell whether `size` bytes are taken in one piece, at the monotonic time `deadline` at the latest.
 
-        A pipe takes up to PIPE_BUF so, and more while it has room for it, of which its pages may waste a half.
-        https://man7.org/linux/man-pages/man7/pipe.7.html
+        A pipe takes up to PIPE_BUF so, and more while it has room for it: https://man7.org/linux/man-pages/man7/pipe.7.html
         """
-        while size + 2 * waiting(self.descriptor) > self.capacity:
+        while not self.fits(size):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(LOOK)
         return True
+
+
+def unblocked(descriptor: int) -> int | None:
+    """Return a descriptor of the same pipe that does not block, or None where there is none to be had.
+
+    Looking first whether a write would block is not enough where several processes write. And not blocking is not a
+    matter of the descriptor, but of all that were made from it: other processes' too, hence the pipe is opened anew.
+    """
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        pass
+    return None
 
 
 def capacity(descriptor: int) -> int:
