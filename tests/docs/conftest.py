@@ -18,6 +18,8 @@ def page(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..
         directory = tmp_path / f"{name}-{tmp_path.parent.name}"
         directory.mkdir()
         opened.append(Page(name, directory, example))
+        # A run that was killed may have left what the page makes.
+        opened[-1].clean()
         return opened[-1]
 
     yield follow

@@ -125,7 +125,7 @@ def test_page(shop):
     alone = "docker compose run --rm --no-deps --env DATABASE_URL=postgresql://nowhere/shop"
     ended = follow.shell(f"{alone} --volume ./impatient.py:/app/main.py:ro web")
     assert ended.returncode == 1
-    assert ended.stdout.count("psycopg_pool.PoolTimeout: pool initialization incomplete after 1 sec") == 1
+    assert ended.stdout.count("\n  psycopg_pool.PoolTimeout: pool initialization incomplete after 1 sec") == 1
 
 
 def test_defaults_of_the_libraries(start, tools):

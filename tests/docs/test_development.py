@@ -76,6 +76,7 @@ def test_page(shop: Shop) -> None:
 def with_a_watch(shop: Shop) -> None:
     """A change, one that breaks it, one that mends it, another lock file, Ctrl-C."""
     compose = shop.page.start("docker compose up --watch")
+    compose.wait_for("Watch enabled")
     shop.wait_for(WELCOME)
     shop.page.run("curl --silent")
     shop.change(WELCOME, "Hello from the")

@@ -97,7 +97,8 @@ Check = Callable[[], tuple[int, str]]
 
 @pytest.fixture
 def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Check:
-    """Run the check with the test's own directory, and no state of the machine's."""
+    """Run the check with the test's own directory, and no state and no process of the machine's."""
+    monkeypatch.setattr(health, "HERE", str(tmp_path / "paddock"))
     find = State.read
 
     def only_ours(directory: str) -> State | None:
