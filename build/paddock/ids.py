@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from contextvars import ContextVar
+from typing import Any
 
-REQUEST_ID: ContextVar[str] = ContextVar("paddock_request_id", default="")
-"""The id of the request that is being served; tasks have it too, and threads that asyncio starts."""
+CURRENT: ContextVar[Any] = ContextVar("paddock_request", default=None)
+"""The exchange that is being served, if any; tasks have it too, and threads that asyncio starts."""
 
 SANE = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}").fullmatch
 """What is taken from a client. It can be put into a header, a line of the log or a URL as it is."""
@@ -16,6 +17,12 @@ NONE = "none"
 
 DIGITS = 32
 """Hexadecimal digits of an id that is made: 128 bits."""
+
+
+def current() -> str:
+    """Return the id of the request that is being served, or nothing."""
+    exchange = CURRENT.get()
+    return exchange.request_id if exchange else ""
 
 
 def header(setting: str) -> str | None:
@@ -30,11 +37,12 @@ os.register_at_fork(after_in_child=_pool.clear)
 
 
 def request_id(given: str | None) -> str:
-    """Return the id of a request: the `given` one if it is sane, else 128 random bits in hexadecimal."""
-    return given if given and SANE(given) else _fresh()
+    """Return the id of a request: the `given` one if it is sane, else a fresh one."""
+    return given if given and SANE(given) else fresh()
 
 
-def _fresh() -> str:
+def fresh() -> str:
+    """Return an id that nobody has: 128 random bits in hexadecimal."""
     while True:
         try:
             return _pool.pop()

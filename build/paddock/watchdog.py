@@ -9,13 +9,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
 from threading import get_ident
 from time import monotonic
 from typing import Any
 
 from paddock.dump import STDERR
-from paddock.logs.access import Receive, Scope, Send
+from paddock.ids import CURRENT
 from paddock.logs.formats import escape
 from paddock.report import log_stack
 
@@ -45,10 +44,10 @@ def reset_signals(init_signals: Callable[[], None], file: int = STDERR) -> None:
 
 
 class Request:
-    """One request in flight.
+    """One request of a WSGI application in flight.
 
     `since` is the time from which the application has been at it with nothing to show; None while it waits for the
-    client. On an event loop, where any number of requests wait, it is always None.
+    client.
     """
 
     since: float | None = None
@@ -95,10 +94,6 @@ class Request:
         )
 
 
-CURRENT: ContextVar[Request | None] = ContextVar("paddock_request", default=None)
-"""The request that an asyncio task works for; tasks that it starts inherit it."""
-
-
 class Watchdog:
     """Watches one worker from a thread of its own.
 
@@ -116,7 +111,8 @@ class Watchdog:
         self.file = file
         self.thread = get_ident()
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.requests: set[Request] = set()
+        self.requests: set[Any] = set()
+        """Those in flight: each a Request, or an exchange of an event loop that can say the same of itself."""
         self.last = monotonic()
         self.reported_beat: float | None = None
         self.stopped = threading.Event()
@@ -144,18 +140,11 @@ class Watchdog:
         now = self.last = monotonic()
         return min((since for _, since in self.stuck()), default=now) if self.requests else now
 
-    def entered(self, method: str, path: str) -> Request:
-        """Note a request of an event loop that is in flight from now on."""
-        request = Request(method, path)
-        self.requests.add(request)
-        CURRENT.set(request)
-        return request
-
     def left(self, request: Request) -> None:
         """Note that a request is no longer in flight."""
         self.requests.discard(request)
 
-    def stuck(self) -> Iterator[tuple[Request, float]]:
+    def stuck(self) -> Iterator[tuple[Any, float]]:
         """Yield the requests that the application works on in threads, and since when it has shown nothing for them."""
         # One call in C, which no other thread can interrupt, where iterating would fail when the set changes.
         for request in list(self.requests):
@@ -178,7 +167,7 @@ class Watchdog:
         oldest = min([self.last, *(since for _, since in self.stuck())])
         return max(oldest + self.limit - monotonic(), MOMENT / 2)
 
-    def hanging(self) -> tuple[bool, list[Request]]:
+    def hanging(self) -> tuple[bool, list[Any]]:
         """Return whether the serving thread hangs, and the requests that hang in others, but for those reported."""
         limit = monotonic() - self.limit
         serving = self.last <= limit and self.last != self.reported_beat
@@ -189,7 +178,7 @@ class Watchdog:
         reported = self.last == self.reported_beat or any(request.reported for request in list(self.requests))
         return not reported and not faulthandler.is_enabled()
 
-    def report(self, serving: bool, requests: list[Request]) -> None:
+    def report(self, serving: bool, requests: list[Any]) -> None:
         """Log what hangs and where, in one record; after that, SIGABRT need not say it again.
 
         The logging may hang too, because what hangs may hold its lock: then the dump on SIGABRT is still there.
@@ -218,7 +207,7 @@ class Watchdog:
         log_stack(logging.CRITICAL, text, "\n".join(stacks))
         faulthandler.disable()
 
-    def culprit(self) -> Request | None:
+    def culprit(self) -> Any:
         """Return the request whose task the event loop is in, if it is in one and Python tells (3.12 and later)."""
         if self.loop is None:
             return None
@@ -247,27 +236,6 @@ def lost(others: list[str]) -> str:
 
 
 # --- What tells the watchdog of requests ---
-
-
-def watched_asgi(application: Any, watchdog: Watchdog, asgi2: bool = False) -> Any:
-    """Return an ASGI 3 application whose requests the watchdog can name; `asgi2` says that it gets ASGI 2."""
-
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        await application(scope)(receive, send)
-
-    asgi3 = call if asgi2 else application
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await asgi3(scope, receive, send)
-            return
-        request = watchdog.entered(scope.get("method", "WebSocket"), scope["path"])
-        try:
-            await asgi3(scope, receive, send)
-        finally:
-            watchdog.left(request)
-
-    return serve
 
 
 def watched(application: Any, watchdog: Watchdog) -> Any:

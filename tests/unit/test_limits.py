@@ -19,8 +19,9 @@ import pytest
 from gunicorn.util import write_error
 
 from paddock import settings
+from paddock.workers.httptools import HttpTools
 from paddock.workers.limits import Limits, answer
-from paddock.workers.protocols import HttpTools, protocol_class
+from paddock.workers.protocols import protocol_class
 from paddock.workers.slow import ErrorPage, Head
 
 TLS = Path(__file__).parent / "tls"

@@ -18,7 +18,9 @@ from typing import Any
 import pytest
 
 from paddock.logs.formats import JsonFormatter, TextFormatter
-from paddock.watchdog import Watchdog, watched, watched_asgi
+from paddock.watchdog import Watchdog, watched
+from paddock.workers.cycle import Socket
+from paddock.workers.exchange import NOBODY
 
 BUILD = Path(__file__).parents[2] / "build"
 TIMEOUT = 1.0
@@ -86,11 +88,16 @@ def test_blocked_loop_is_reported_once_with_path_and_place(log: pytest.LogCaptur
     async def main() -> None:
         watchdog = Watchdog(TIMEOUT)
         watchdog.start()
-        served = watched_asgi(application, watchdog)
-        waiting = asyncio.create_task(served({"type": "http", "method": "POST", "path": "/wait"}, None, None))
+
+        def serve(**scope: str) -> asyncio.Task[None]:
+            return asyncio.create_task(Exchange({**scope, "raw_path": b""}, *[None] * 2).serve(application))  # type: ignore[arg-type]
+
+        own = {"observers": NOBODY, "in_flight": watchdog.requests, "id_header": b""}
+        Exchange = type("Exchange", (Socket,), own)
+        waiting = serve(method="POST", path="/wait")
         await asyncio.sleep(0)
         started = time.monotonic()
-        await asyncio.create_task(served({"type": "http", "method": "GET", "path": "/hang\nx"}, None, None))
+        await serve(method="GET", path="/hang\nx")
         assert TIMEOUT / 2 < time.monotonic() - started < TIMEOUT
         time.sleep(TIMEOUT)  # noqa: ASYNC251
         waiting.cancel()

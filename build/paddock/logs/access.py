@@ -86,12 +86,38 @@ class AccessLog:
         self.handlers = list(self.logger.handlers)
         handler = self.handlers[0] if len(self.handlers) == 1 else None
         self.formatter = handler.formatter if handler else None
+        self.over: list[Exchange] = []
+        """Those of this turn."""
         self.lines: Lines | None = None
         if isinstance(handler, OutputHandler | FileHandler) and type(handler) in PIECE and not self.has_own_way:
             self.lines = Lines(handler)
 
     def ended(self, exchange: Exchange) -> None:
-        """Write the line of an exchange; see `Observer`."""
+        """Write the line of an exchange, now or at the end of the turn; see `Observer`."""
+        if self.later is None:
+            self.add(exchange)
+            self.write()
+            return
+        self.over.append(exchange)
+        if len(self.over) == 1:
+            self.later(self.end_turn)
+
+    def end_turn(self) -> None:
+        """Write the lines of a turn of the event loop: one after the other they cost less than among the requests."""
+        self.flush(patience=0)
+
+    def flush(self, patience: float = LAST_PATIENCE) -> None:
+        """Write what there is, and wait for a reader so many seconds at most."""
+        over, self.over = self.over, []
+        for exchange in over:
+            try:
+                self.add(exchange)
+            except Exception:
+                self.log.exception("A line of the access log has failed")
+        self.write(patience)
+
+    def add(self, exchange: Exchange) -> None:
+        """Put the line of an exchange, if it gets one, behind those to write."""
         if exchange.is_own and (exchange.unlogged or not self.health):
             return
         if self.exclude and self.exclude.holds(exchange.path):
@@ -104,21 +130,17 @@ class AccessLog:
         if len(line) > SHORT and len(line.encode("utf-8", "backslashreplace")) >= LONGEST:
             line = self.shortened(exchange)
         lines.fresh.append(line + "\n")
-        if self.later is None:
-            lines.flush()
-        elif len(lines.fresh) == 1:
-            self.later(lines.flush)
+
+    def write(self, patience: float = 0.0) -> None:
+        """Write the lines that wait, as far as the output takes them within so many seconds."""
+        if self.lines:
+            self.lines.flush(patience)
 
     def serve_scopes(self, root_path: str, later: Callable[[Callable[[], None]], Any]) -> None:
         """Write the lines of ASGI exchanges on an event loop, together at the end of its turn, which `later` is for."""
         self.later = later
         if self.line == self.text:
             self.first_line = scope_line(self.format, root_path, self.text)
-
-    def flush(self, patience: float = LAST_PATIENCE) -> None:
-        """Write what waits for a reader, for so many seconds at most."""
-        if self.lines:
-            self.lines.flush(patience)
 
     def is_direct(self) -> bool:
         """Tell whether logging has nothing to add: applications may put handlers, filters or levels there."""

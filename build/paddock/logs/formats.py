@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from paddock.ids import REQUEST_ID
+from paddock import ids
 
 NAMES = {"gunicorn.error": "gunicorn", "uvicorn.error": "uvicorn"}
 """Loggers whose name would look like a severity."""
@@ -71,7 +71,7 @@ class JsonFormatter(logging.Formatter):
         }
         fields |= {"exception": exception} if exception else {}
         fields |= {"stack": stack} if stack else {}
-        if "request_id" not in vars(record) and (request_id := REQUEST_ID.get()):
+        if "request_id" not in vars(record) and (request_id := ids.current()):
             fields["request_id"] = request_id
         own = STANDARD | {"color_message"} if record.name.startswith("uvicorn") else STANDARD
         for key, value in vars(record).items():

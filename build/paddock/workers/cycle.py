@@ -9,8 +9,9 @@ from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from paddock.ids import REQUEST_ID, request_id
+from paddock.ids import CURRENT, fresh, request_id
 from paddock.logs.access import HEALTH_AGENT, UNLOGGED, Receive, Scope, Send, is_health_check
+from paddock.logs.formats import escape
 from paddock.workers.exchange import CLIENT_GONE, NOT_ACCEPTED, Observers, environ_of, unquoted
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ else:
     Base = object
 
 HEALTH_CHECK = (b"user-agent", HEALTH_AGENT.encode())
+
+HTTPTOOLS = "uvicorn.protocols.http.httptools_impl"
 
 MODULES = {
     "h11": ("uvicorn.protocols.http.h11_impl",),
@@ -31,6 +34,8 @@ class Asked:
     """The half of an exchange that an ASGI scope tells."""
 
     observers: ClassVar[Observers]
+    in_flight: ClassVar[set[Any]]
+    """Those that the watchdog can name."""
     root_path: ClassVar[str]
     id_header: ClassVar[bytes]
     """The lower-case name of the header with a request's id; empty where there shall be none."""
@@ -50,10 +55,14 @@ class Asked:
         """Take the id that the client gives the request, if it is alone and sane, or give it one of our own."""
         name, headers = self.id_header, self.scope["headers"]
         given = [value for field, value in headers if field == name]
+        if not given:
+            self.request_id = fresh()
+            headers.append((name, self.request_id.encode("ascii")))
+            return
         asked = given[0].decode("latin-1") if len(given) == 1 else None
         self.request_id = request_id(asked)
         if self.request_id != asked:
-            others = [field for field in headers if field[0] != name] if given else headers
+            others = [field for field in headers if field[0] != name]
             self.scope["headers"] = [*others, (name, self.request_id.encode("ascii"))]
 
     def id_fields(self) -> list[tuple[bytes, bytes]]:
@@ -63,6 +72,19 @@ class Asked:
             if field.lower() == name:
                 return []
         return [(name, self.request_id.encode("ascii"))] if self.request_id else []
+
+    # What the watchdog asks for
+
+    since = None
+    reported = False
+
+    def stuck_since(self) -> None:
+        """Return None: on an event loop any number of requests wait."""
+
+    def __str__(self) -> str:
+        return f"{self.scope.get('method', 'WebSocket')} {escape(self.scope['path'])}"
+
+    # What observers ask for
 
     @property
     def method(self) -> str:
@@ -153,10 +175,12 @@ class Cycle(Asked, Base):
 
     async def run(self, app: Any) -> None:
         """Serve the request."""
-        REQUEST_ID.set(self.request_id)
+        CURRENT.set(self)
+        self.in_flight.add(self)
         try:
             await super().run_asgi(app)
         finally:
+            self.in_flight.discard(self)
             self.end()
 
     async def receive(self) -> Any:
@@ -170,7 +194,8 @@ class Cycle(Asked, Base):
         if not self.response_started:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
-                self.answer = message.get("headers", ())
+                message = {**message, "headers": list(message.get("headers", ()))}
+                self.answer = message["headers"]
                 if self.id_header:
                     self.default_headers = self.default_headers + self.id_fields()
         elif not self.disconnected and self.scope["method"] != "HEAD":
@@ -209,11 +234,13 @@ class Socket(Asked):
         """Serve it."""
         if self.id_header:
             self.take_id()
-        REQUEST_ID.set(self.request_id)
+        CURRENT.set(self)
+        self.in_flight.add(self)
         self.observers.tell_begun(self)
         try:
             await app(self.scope, self.receive, self.send)
         finally:
+            self.in_flight.discard(self)
             self.seconds = perf_counter() - self.began
             if not self.status:
                 self.status = CLIENT_GONE if self.gone else 500
@@ -245,7 +272,7 @@ class Socket(Asked):
 
     def identified(self, message: Any) -> Any:
         """Return the message that begins an answer, with the request's id."""
-        self.answer = message.get("headers", ())
+        self.answer = list(message.get("headers", ()))
         return {**message, "headers": [*self.answer, *self.id_fields()]}
 
 
@@ -254,22 +281,27 @@ def decoded(fields: Any) -> list[tuple[str, str]]:
     return [(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in fields]
 
 
-def observe(http: str, observers: Observers, root_path: str, id_header: str | None) -> Any:
+def observe(http: str, observers: Observers, root_path: str, id_header: str | None, in_flight: set[Any]) -> Any:
     """Let Uvicorn's protocol for UVICORN_HTTP, which is `http`, make cycles that tell `observers` and have ids.
+
+    Those that are being served are `in_flight`.
 
     Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap
     an ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
     """
     own = {
         "observers": observers,
+        "in_flight": in_flight,
         "root_path": root_path,
         "id_header": id_header.lower().encode("ascii") if id_header else b"",
     }
-    for name in MODULES.get(http, ("uvicorn.protocols.http.httptools_impl",)):
+    for name in MODULES.get(http, (HTTPTOOLS,)):
         module: Any = import_module(name)
+        mixin = import_module("paddock.workers.httptools").HttpToolsCycle if name == HTTPTOOLS else Cycle
         before = module.RequestResponseCycle
-        base = before.__mro__[before.__mro__.index(Base) - 1] if issubclass(before, Cycle) else before
-        module.RequestResponseCycle = type("Cycle", (Cycle, base), own)
+        # Uvicorn's own, where a worker before this one has put something in its place.
+        base = before.__bases__[1] if issubclass(before, Cycle) else before
+        module.RequestResponseCycle = type("Cycle", (mixin, base), own)
     socket = type("Socket", (Socket,), own)
 
     def wrap(application: Any) -> Any:

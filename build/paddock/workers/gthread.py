@@ -11,7 +11,7 @@ from typing import Any
 from gunicorn.http2.errors import HTTP2ConnectionError, HTTP2StreamError
 
 from paddock import ids
-from paddock.ids import REQUEST_ID, request_id
+from paddock.ids import CURRENT, request_id
 from paddock.marks import announce_ready
 from paddock.ready import in_front
 from paddock.settings import own
@@ -55,7 +55,7 @@ class ThreadWorker(BootingWorker, Streams):
         try:
             return super().handle(conn)
         finally:
-            REQUEST_ID.set("")
+            CURRENT.set(None)
 
     def handle_request(self, req: Any, conn: Connection) -> Any:
         """Serve a request of the client whom the PROXY protocol named for the connection.
@@ -230,7 +230,7 @@ def noted(application: Any, worker: ThreadWorker) -> Any:
         exchange.response, exchange.variables = response, environ
         if header:
             exchange.request_id = environ[variable] = request_id(environ.get(variable))
-            REQUEST_ID.set(exchange.request_id)
+            CURRENT.set(exchange)
         if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = Reading(environ["wsgi.input"], exchange)
 

@@ -7,10 +7,12 @@ head is complete and was large enough to exceed one, and time only while a reque
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from paddock.workers.cork import Cork, Corks
 from paddock.workers.exchange import NOBODY, Observers
 from paddock.workers.limits import PHRASES, Limits, answer
 
@@ -63,6 +65,7 @@ class Limited(Base):
 
     limits: ClassVar[Limits]
     clock: ClassVar[Clock]
+    corks: ClassVar[Corks]
     observers: ClassVar[Observers]
     cycle: Any
     pipeline: Any = ()
@@ -83,7 +86,8 @@ class Limited(Base):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is not kept, and a TLS handshake is part of its time."""
-        super().connection_made(transport)
+        self.cork = Cork(transport, self.loop, self.corks)
+        super().connection_made(self.cork)  # type: ignore[arg-type]
         self.watch(HEAD, self.accepted)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -101,6 +105,10 @@ class Limited(Base):
             return
         super().data_received(data)
         self.watch_on()
+
+    def eof_received(self) -> None:
+        """Write what is held before the transport closes, as it does after this."""
+        self.cork.flush()
 
     def watch_on(self) -> None:
         """Set the clock for what is still to come."""
@@ -134,6 +142,8 @@ class Limited(Base):
             return
         self.upgraded = True
         self.clock.due.pop(self, None)
+        self.cork.flush()
+        self.transport = self.cork.transport
         super().handle_websocket_upgrade(*event)
 
     # The clock
@@ -211,7 +221,9 @@ class Limited(Base):
         self.transport.write(answer(status, self.server_state.default_headers))
         self.flow.resume_reading()
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            # The client may be gone, and asyncio not know it yet.
+            with suppress(OSError):
+                self.transport.write_eof()
         self.lingering = self.loop.call_later(LINGER, self.end)
 
     def end(self) -> None:
@@ -220,90 +232,6 @@ class Limited(Base):
             self.transport.abort()
         else:
             self.transport.close()
-
-
-class HttpTools(Limited, HttpToolsProtocol):
-    """With httptools, which hands over the parts of a head as they come."""
-
-    fine: ClassVar[int]
-    """Limits.fine"""
-    fed = 0
-    """How many bytes came at once, the last time."""
-    pending = 0
-    """At least how many bytes came since a head was complete or a part of a body came: those of a head or trailers."""
-    earlier: Any = ()
-    """Pipelined requests before the last: Uvicorn tells only that one of the end of the connection."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell every request that nobody waits for its answer any more."""
-        for cycle in self.earlier:
-            if not cycle.response_complete:
-                give_up(cycle)
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Parse; bound what an incomplete head or trailers may hold."""
-        if self.refused:
-            return
-        self.fed = fed = len(data)
-        self.pending += fed
-        HttpToolsProtocol.data_received(self, data)
-        cycle = self.cycle
-        if cycle and cycle.scope is self.scope and not cycle.more_body and self.pending <= self.fine:
-            # A whole request, which is nearly always what came.
-            if cycle.response_complete:
-                self.keep_idle()
-            return
-        if self.pending > self.fine and not self.refused and not self.upgraded:
-            self.bound()
-        self.watch_on()
-
-    def bound(self) -> None:
-        """Refuse what would exceed a limit when it were complete."""
-        limits = self.limits
-        if not self.has_begun():
-            if self.pending > limits.head + READ:
-                self.refuse(400, "no request in many bytes")
-            return
-        in_head = self.stage() is HEAD
-        if in_head and 0 < limits.line < len(self.url):
-            self.refuse(414, f"a longer request line than LIMIT_REQUEST_LINE, {limits.line}")
-        elif len(self.headers) > limits.fields or self.pending - len(self.url) > limits.head + READ:
-            self.refuse(431, f"more in {'its head' if in_head else 'trailers'} than LIMIT_REQUEST_FIELD… allow")
-
-    def stage(self) -> str | None:
-        """Return which part of a request is incomplete, if any."""
-        cycle = self.cycle
-        if cycle is None or cycle.scope is not self.scope:
-            return HEAD
-        return BODY if cycle.more_body and not cycle.response_complete else None
-
-    def has_begun(self) -> bool:
-        """Tell whether a byte of the head that is due has come."""
-        return self.scope is not None
-
-    def on_headers_complete(self) -> None:
-        """Look at the head before the application is called.
-
-        Raises:
-            ValueError: to stop the parser.
-        """
-        self.watched = None
-        if self.pending > self.fine or len(self.headers) > self.limits.fields:
-            line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1")
-            if refusal := self.limits.refusal(line, self.headers):
-                self.refuse(*refusal)
-                raise ValueError(refusal)
-        self.pending = self.fed
-        before = self.cycle
-        HttpToolsProtocol.on_headers_complete(self)
-        if self.pipeline:
-            self.earlier = [cycle for cycle in (*self.earlier, before) if not cycle.response_complete]
-
-    def on_body(self, body: bytes) -> None:
-        """Pass a part of the body on."""
-        self.pending = self.fed
-        super().on_body(body)
 
 
 def give_up(cycle: Any, status: int = 0) -> None:
@@ -319,7 +247,7 @@ def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> 
 
     The `observers` are told of those that it refuses for want of a request.
     """
-    attributes = {"limits": limits, "clock": Clock(), "observers": observers}
+    attributes = {"limits": limits, "clock": Clock(), "corks": Corks(), "observers": observers}
     if name == "zttp":
         return name
     if name == "h11":
@@ -327,4 +255,6 @@ def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> 
         from paddock.workers.h11 import H11
 
         return type("H11", (H11,), attributes)
+    from paddock.workers.httptools import HttpTools
+
     return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine})

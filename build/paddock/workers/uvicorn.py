@@ -32,10 +32,10 @@ from gunicorn.sock import ssl_context
 
 from paddock import ids
 from paddock.application import Kind
+from paddock.logs.access import Receive, Scope, Send
 from paddock.marks import announce_ready
 from paddock.ready import in_front
 from paddock.settings import BY_KEY, UVICORN, own
-from paddock.watchdog import watched_asgi
 from paddock.workers import forwarded, root_path
 from paddock.workers.boot import LINGER, BootingWorker, ignore_stop_signals
 from paddock.workers.cycle import observe
@@ -316,16 +316,16 @@ class UvicornWorker(BootingWorker):
     def uvicorn_options(self) -> dict[str, Any]:
         """Return the arguments of `uvicorn.Config` for this worker's configuration."""
         cfg = self.cfg
-        application = watched_asgi(self.wsgi, self.watchdog, self.kind is Kind.ASGI2)
+        application = asgi3(self.wsgi) if self.kind is Kind.ASGI2 else self.wsgi
         if path := own(cfg, "ready_path"):
             application = in_front(application, path, lambda: not self.draining, Kind.ASGI3)
         if cfg.root_path:
             application = root_path.asgi(application, cfg.root_path)
         if own(cfg, "uvicorn_proxy_headers"):
             application = forwarded.asgi(application, forwarded.Proxies(cfg))
-        id_header = ids.header(own(cfg, "request_id_header"))
-        if self.observers or id_header:
-            application = observe(own(cfg, "uvicorn_http"), self.told, cfg.root_path, id_header)(application)
+        id_header, in_flight = ids.header(own(cfg, "request_id_header")), self.watchdog.requests
+        wrap = observe(own(cfg, "uvicorn_http"), self.told, cfg.root_path, id_header, in_flight)
+        application = wrap(application)
         options: dict[str, Any] = {
             # A factory that only hands the application over keeps Uvicorn from calling the application to see
             # whether it is one: https://github.com/Kludex/uvicorn/blob/main/uvicorn/config.py, Config.load
@@ -347,6 +347,18 @@ class UvicornWorker(BootingWorker):
         # Believing proxies is the matter of `forwarded`, not of Uvicorn's own middleware.
         protocol = protocol_class(options["http"], Limits.of(cfg), self.told)
         return options | {"http": protocol, "proxy_headers": False}
+
+
+def asgi3(application: Any) -> Any:
+    """Return an ASGI 2 application as one of ASGI 3.
+
+    https://asgi.readthedocs.io/en/latest/specs/main.html#legacy-applications
+    """
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        await application(scope)(receive, send)
+
+    return call
 
 
 def close(loop: asyncio.AbstractEventLoop) -> None:

@@ -1,0 +1,252 @@
+"""Uvicorn's HTTP/1.1 on httptools, with limits, and with an answer written at half of the cost.
+
+Answers are written by the rules of Uvicorn's own cycle, whose `send` looks for forbidden characters in each field anew,
+and sets and cancels a timer for each request: that is a third of what it spends on one.
+https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/httptools_impl.py
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from paddock.workers.cycle import Cycle
+from paddock.workers.protocols import BODY, HEAD, READ, Limited, give_up
+
+
+class HttpTools(Limited, HttpToolsProtocol):
+    """With httptools, which hands over the parts of a head as they come."""
+
+    fine: ClassVar[int]
+    """Limits.fine"""
+    fed = 0
+    """How many bytes came at once, the last time."""
+    pending = 0
+    """At least how many bytes came since a head was complete or a part of a body came: those of a head or trailers."""
+    earlier: Any = ()
+    """Pipelined requests before the last: Uvicorn tells only that one of the end of the connection."""
+    idle_since: float | None = None
+    """The loop's time since which the connection waits for a request; None while it does not."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every request that nobody waits for its answer any more."""
+        for cycle in self.earlier:
+            if not cycle.response_complete:
+                give_up(cycle)
+        if self.timeout_keep_alive_task:
+            self.timeout_keep_alive_task.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; bound what an incomplete head or trailers may hold."""
+        if self.refused:
+            return
+        self.fed = fed = len(data)
+        self.pending += fed
+        HttpToolsProtocol.data_received(self, data)
+        cycle = self.cycle
+        if cycle and cycle.scope is self.scope and not cycle.more_body and self.pending <= self.fine:
+            # A whole request, which is nearly always what came.
+            if cycle.response_complete:
+                self.keep_idle()
+            return
+        if self.pending > self.fine and not self.refused and not self.upgraded:
+            self.bound()
+        self.watch_on()
+
+    def bound(self) -> None:
+        """Refuse what would exceed a limit when it were complete."""
+        limits = self.limits
+        if not self.has_begun():
+            if self.pending > limits.head + READ:
+                self.refuse(400, "no request in many bytes")
+            return
+        in_head = self.stage() is HEAD
+        if in_head and 0 < limits.line < len(self.url):
+            self.refuse(414, f"a longer request line than LIMIT_REQUEST_LINE, {limits.line}")
+        elif len(self.headers) > limits.fields or self.pending - len(self.url) > limits.head + READ:
+            self.refuse(431, f"more in {'its head' if in_head else 'trailers'} than LIMIT_REQUEST_FIELD… allow")
+
+    def stage(self) -> str | None:
+        """Return which part of a request is incomplete, if any."""
+        cycle = self.cycle
+        if cycle is None or cycle.scope is not self.scope:
+            return HEAD
+        return BODY if cycle.more_body and not cycle.response_complete else None
+
+    def has_begun(self) -> bool:
+        """Tell whether a byte of the head that is due has come."""
+        return self.scope is not None
+
+    def on_headers_complete(self) -> None:
+        """Look at the head before the application is called.
+
+        Raises:
+            ValueError: to stop the parser.
+        """
+        self.watched = None
+        if self.pending > self.fine or len(self.headers) > self.limits.fields:
+            line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1")
+            if refusal := self.limits.refusal(line, self.headers):
+                self.refuse(*refusal)
+                raise ValueError(refusal)
+        self.pending = self.fed
+        before = self.cycle
+        HttpToolsProtocol.on_headers_complete(self)
+        if self.pipeline:
+            self.earlier = [cycle for cycle in (*self.earlier, before) if not cycle.response_complete]
+
+    def on_body(self, body: bytes) -> None:
+        """Pass a part of the body on."""
+        self.pending = self.fed
+        super().on_body(body)
+
+    # The time between requests. One timer looks how long it was: Uvicorn sets and cancels one for each request.
+
+    def on_response_complete(self) -> None:
+        """Go on with the request that waits, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.keep_idle()
+
+    def keep_idle(self) -> None:
+        """Begin to count the time until the next request."""
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self.idle_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self.set_timer(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self.idle_since = None
+
+    def set_timer(self, seconds: float) -> None:
+        """Look in so many seconds."""
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if its time is over."""
+        self.timeout_keep_alive_task = None
+        if self.idle_since is None:
+            return
+        left = self.idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.set_timer(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+
+@lru_cache(maxsize=1024)
+def field_name(name: bytes) -> bytes:
+    """Return the name of a header field in lower case.
+
+    Raises:
+        RuntimeError: when it is none.
+    """
+    if HEADER_RE.search(name):
+        raise RuntimeError("Invalid HTTP header name.")
+    return name.lower()
+
+
+if TYPE_CHECKING:
+    Base = RequestResponseCycle
+else:
+    Base = object
+
+
+class HttpToolsCycle(Cycle, Base):
+    """Mixed into Uvicorn's class for httptools, in place of its `send`."""
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the answer, and take note of it.
+
+        Raises:
+            RuntimeError: when it is not what can come now.
+        """
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if self.response_complete:
+            raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
+        expected = "http.response.body" if self.response_started else "http.response.start"
+        if kind != expected:
+            raise RuntimeError(f"Expected ASGI message '{expected}', but got '{kind}'.")
+        if self.response_started:
+            self.write_body(message.get("body", b""), message.get("more_body", False))
+        else:
+            self.write_head(message["status"], list(message.get("headers", ())))
+
+    def write_head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """Write the status line and the header fields."""
+        self.response_started, self.waiting_for_100_continue = True, False
+        self.status, self.answer = status, fields
+        identified = not self.id_header
+        closes = False
+        content = [STATUS_LINE[status]]
+        if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
+            raise RuntimeError("Invalid HTTP header value.")
+        for name, value in self.default_headers + fields:
+            name = field_name(name)
+            if name == b"content-length":
+                if self.chunked_encoding is None:
+                    self.expected_content_length = int(value.decode())
+                    self.chunked_encoding = False
+            elif name == b"transfer-encoding":
+                if value.lower() == b"chunked":
+                    self.expected_content_length = 0
+                    self.chunked_encoding = True
+            elif name == b"connection":
+                if b"close" in [token.strip() for token in value.lower().split(b",")]:
+                    self.keep_alive, closes = False, True
+            elif name == self.id_header:
+                identified = True
+            content.append(b"%b: %b\r\n" % (name, value))
+        if not identified:
+            content.append(b"%b: %b\r\n" % (self.id_header, self.request_id.encode("ascii")))
+        if not self.keep_alive and not closes:
+            content.append(b"connection: close\r\n")
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
+            self.chunked_encoding = True
+            content.append(b"transfer-encoding: chunked\r\n")
+        content.append(b"\r\n")
+        self.transport.write(b"".join(content))
+
+    def write_body(self, body: bytes, more: bool) -> None:
+        """Write a part of the body; the last one completes the answer."""
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+        else:
+            size = len(body)
+            self.sent += size
+            if self.chunked_encoding:
+                parts = [b"%x\r\n" % size, body, b"\r\n"] if size else []
+                self.transport.write(b"".join(parts if more else [*parts, b"0\r\n\r\n"]))
+            else:
+                if size > self.expected_content_length:
+                    raise RuntimeError("Response content longer than Content-Length")
+                self.expected_content_length -= size
+                self.transport.write(body)
+        if more:
+            return
+        if self.expected_content_length:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        self.end()

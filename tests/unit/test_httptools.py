@@ -1,0 +1,292 @@
+"""Answers over httptools: byte for byte Uvicorn's own, and held until the event loop turns. Keep-alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.server import ServerState
+
+from paddock.workers.cork import MOST, Cork, Corks
+from paddock.workers.cycle import observe
+from paddock.workers.exchange import NOBODY
+from paddock.workers.httptools import HttpToolsCycle
+from paddock.workers.limits import Limits
+from paddock.workers.protocols import protocol_class
+
+Messages = list[dict[str, Any]]
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+REQUESTS = (GET, GET.replace(b"GET", b"HEAD"), GET.replace(b"1.1", b"1.0"), GET[:-2] + b"connection: close\r\n\r\n")
+
+
+class Recorder(asyncio.Transport):
+    """A transport that keeps what is written to it, piece by piece."""
+
+    def __init__(self) -> None:
+        super().__init__({"sockname": ("127.0.0.1", 8000), "peername": ("127.0.0.1", 4000)})
+        self.written: list[bytes] = []
+        self.ended = False
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def writelines(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        """Nothing comes anyway."""
+
+    resume_reading = pause_reading
+
+
+@contextmanager
+def uvicorns_own() -> Iterator[type[asyncio.Protocol]]:
+    yield httptools_impl.HttpToolsProtocol
+
+
+@contextmanager
+def ours(id_header: str | None = None) -> Iterator[type[asyncio.Protocol]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httptools_impl, "RequestResponseCycle", httptools_impl.RequestResponseCycle)
+        observe("auto", NOBODY, "", id_header, set())
+        assert issubclass(httptools_impl.RequestResponseCycle, HttpToolsCycle)
+        protocol = protocol_class("auto", Limits())
+        assert isinstance(protocol, type)
+        yield protocol
+
+
+def connected(protocol: Any, application: Any, keep_alive: float = 5) -> tuple[Any, Recorder]:
+    """Return a protocol with a client, and what that receives; on an event loop."""
+    config = uvicorn.Config(
+        application,
+        interface="asgi3",
+        http=protocol,
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
+    )
+    config.load()
+    state = ServerState()
+    state.default_headers = [(b"date", b"today"), (b"server", b"uvicorn")]
+    made, client = protocol(config=config, server_state=state, app_state={}), Recorder()
+    made.connection_made(client)
+    return made, client
+
+
+def sent(protocol: type[asyncio.Protocol], request: bytes, messages: Messages) -> tuple[bytes, bool, list[str]]:
+    """Return what an application's messages come to: the bytes, whether the server closed, and which one was refused."""
+    refused: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            try:
+                await send(dict(message))
+            except Exception:
+                refused.append(message["type"])
+                raise
+
+    async def main() -> tuple[bytes, bool]:
+        made, client = connected(protocol, application)
+        made.data_received(request)
+        await asyncio.wait(made.tasks)
+        await asyncio.sleep(0)
+        made.connection_lost(None)
+        return b"".join(client.written), client.closed
+
+    return *asyncio.run(main()), refused
+
+
+NAMES = [b"content-length", b"Content-Type", b"transfer-encoding", b"connection", b"x", b"bad name", b"bad\n"]
+VALUES = [
+    b"0",
+    b"5",
+    b"chunked",
+    b"Chunked",
+    b"close",
+    b"a, Close",
+    b"keep-alive",
+    b"text/plain",
+    b"\xff",
+    b"a\nb",
+    b"a\0",
+]
+
+FIELD = st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES))
+START = st.builds(
+    lambda status, headers: {"type": "http.response.start", "status": status, "headers": headers},
+    st.sampled_from([200, 204, 304, 404, 599]),
+    st.lists(FIELD, max_size=3),
+)
+BODY = st.builds(
+    lambda body, more: {"type": "http.response.body", "body": body, "more_body": more},
+    st.sampled_from([b"", b"abc", b"hello"]),
+    st.booleans(),
+)
+MESSAGES = st.one_of(
+    st.builds(lambda start, rest: [start, *rest], START, st.lists(BODY, max_size=3)),
+    st.lists(st.one_of(START, BODY, st.just({"type": "http.response.push"})), max_size=4),
+)
+
+
+@given(st.sampled_from(REQUESTS), MESSAGES)
+def test_as_uvicorn_writes_it(request: bytes, messages: Messages) -> None:
+    with uvicorns_own() as protocol:
+        expected = sent(protocol, request, messages)
+    with ours() as protocol:
+        assert sent(protocol, request, messages) == expected
+
+
+def test_an_empty_answer() -> None:
+    """Headers and bodies may be left out, and headers may be made while they are read."""
+    start = {"type": "http.response.start", "status": 200}
+    with uvicorns_own() as protocol:
+        expected = sent(protocol, GET, [start, {"type": "http.response.body"}])
+    with ours() as protocol:
+        assert sent(protocol, GET, [start, {"type": "http.response.body"}]) == expected
+        fields = (field for field in [(b"x", b"y")])
+        assert b"\r\nx: y\r\n" in sent(protocol, GET, [{**start, "headers": fields}])[0]
+
+
+@pytest.mark.parametrize("theirs", [None, b"theirs"])
+def test_the_requests_id(theirs: bytes | None) -> None:
+    fields = [(b"X-Request-ID", theirs)] if theirs else []
+    with ours("X-Request-ID") as protocol:
+        answer, _, _ = sent(protocol, GET, [{"type": "http.response.start", "status": 200, "headers": fields}])
+    assert answer.count(b"x-request-id: ") == 1
+    assert (b"x-request-id: theirs\r\n" in answer) is bool(theirs)
+
+
+# --- The cork ---
+
+
+def hello(waits: asyncio.Event | None = None) -> Any:
+    """Return an application which answers, and may wait behind the head."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        if waits:
+            await waits.wait()
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    return application
+
+
+async def turn_until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 # nobody there could set an event
+            await asyncio.sleep(0.001)
+
+
+def test_head_and_body_are_one_write() -> None:
+    async def main() -> None:
+        made, client = connected(protocol, hello())
+        made.data_received(GET + GET)
+        await turn_until(lambda: b"".join(client.written).count(b"hello") == 2)
+        assert all(piece.startswith(b"HTTP/1.1 200") and piece.endswith(b"hello") for piece in client.written)
+
+    with ours() as protocol:
+        asyncio.run(main())
+
+
+def test_a_head_does_not_wait_for_the_body() -> None:
+    async def main() -> None:
+        go_on = asyncio.Event()
+        made, client = connected(protocol, hello(go_on))
+        made.data_received(GET)
+        await turn_until(lambda: client.written)
+        assert b"hello" not in client.written[0]
+        go_on.set()
+        await turn_until(lambda: client.written[1:] == [b"hello"])
+
+    with ours() as protocol:
+        asyncio.run(main())
+
+
+def test_what_the_cork_holds() -> None:
+    async def main() -> None:
+        client, corks = Recorder(), Corks()
+        cork = Cork(client, asyncio.get_running_loop(), corks)
+        buffer = bytearray(b"a")
+        cork.write(buffer)  # type: ignore[arg-type]
+        buffer[:] = b"x"
+        cork.write(b"")
+        cork.write(b"b")
+        assert client.written == []
+        await asyncio.sleep(0)
+        assert client.written == [b"ab"]
+
+        cork.write(b"c")
+        cork.write(b"x" * MOST)
+        assert client.written[1:] == [b"c" + b"x" * MOST]
+
+        cork.write(b"d")
+        cork.write_eof()
+        assert (client.written[2:], client.ended) == ([b"d"], True)
+        cork.write(b"e")
+        cork.close()
+        assert (client.written[3:], client.closed) == ([b"e"], True)
+        cork.write(b"f")
+        await asyncio.sleep(0)
+        assert client.written[4:] == []
+        assert cork.get_extra_info("sockname") == ("127.0.0.1", 8000)
+
+    asyncio.run(main())
+
+
+def test_what_is_held_goes_before_the_end_that_a_client_sends() -> None:
+    async def main() -> None:
+        made, client = connected(protocol, hello())
+        made.transport.write(b"held")
+        made.eof_received()
+        assert client.written == [b"held"]
+
+    with ours() as protocol:
+        asyncio.run(main())
+
+
+# --- Keep-alive ---
+
+
+def test_the_time_between_requests() -> None:
+    """It counts from the last answer on, however many there were, and not while a request is served."""
+
+    async def main() -> None:
+        go_on = asyncio.Event()
+        go_on.set()
+        made, client = connected(protocol, hello(go_on), keep_alive=0.4)
+        loop = asyncio.get_running_loop()
+        for _ in range(4):
+            made.data_received(GET)
+            last = loop.time()
+            await asyncio.sleep(0.2)
+            assert not client.closed
+        go_on.clear()
+        made.data_received(GET)
+        await asyncio.sleep(1)
+        assert not client.closed
+        go_on.set()
+        await turn_until(lambda: made.cycle.response_complete)
+        last = loop.time()
+        await turn_until(lambda: client.closed)
+        assert loop.time() - last > 0.3
+
+    with ours() as protocol:
+        asyncio.run(main())
