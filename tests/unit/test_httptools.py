@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -14,12 +15,12 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
 
-from paddock.workers.cork import MOST, Cork, Corks
 from paddock.workers.cycle import observe
 from paddock.workers.exchange import NOBODY
 from paddock.workers.httptools import HttpToolsCycle
 from paddock.workers.limits import Limits
 from paddock.workers.protocols import protocol_class
+from paddock.workers.turn import MOST, Cork, Turn
 
 Messages = list[dict[str, Any]]
 
@@ -92,7 +93,7 @@ def connected(protocol: Any, application: Any, keep_alive: float = 5) -> tuple[A
 
 
 def sent(protocol: type[asyncio.Protocol], request: bytes, messages: Messages) -> tuple[bytes, bool, list[str]]:
-    """Return what an application's messages come to: the bytes, whether the server closed, and which one was refused."""
+    """Return what an application's messages come to: bytes, whether the server closed, and which one was refused."""
     refused: list[str] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -106,8 +107,10 @@ def sent(protocol: type[asyncio.Protocol], request: bytes, messages: Messages) -
     async def main() -> tuple[bytes, bool]:
         made, client = connected(protocol, application)
         made.data_received(request)
-        await asyncio.wait(made.tasks)
-        await asyncio.sleep(0)
+        # A turn to start the application, one to run it where it is a task, and one to write.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not made.tasks
         made.connection_lost(None)
         return b"".join(client.written), client.closed
 
@@ -174,6 +177,69 @@ def test_the_requests_id(theirs: bytes | None) -> None:
     assert (b"x-request-id: theirs\r\n" in answer) is bool(theirs)
 
 
+# --- The turn ---
+
+
+SEEN: ContextVar[int] = ContextVar("seen", default=0)
+
+
+def test_each_request_has_a_context_of_its_own() -> None:
+    seen = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(SEEN.get())
+        SEEN.set(1)
+        # From here on the task is no longer in the turn's end.
+        await asyncio.sleep(0)
+        await hello()(scope, receive, send)
+
+    async def main() -> None:
+        made = [connected(protocol, application)[0] for _ in range(2)]
+        for _ in range(2):
+            for each in made:
+                each.data_received(GET + GET)
+            await turn_until(lambda: all(each.cycle.response_complete and not each.pipeline for each in made))
+        assert seen == [0] * 8
+
+    with ours() as protocol:
+        asyncio.run(main())
+
+
+def test_an_application_may_make_tasks_in_its_own_way() -> None:
+    made_tasks = []
+
+    def factory(loop: Any, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        made_tasks.append(coroutine)
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(factory)
+        made, client = connected(protocol, hello())
+        made.data_received(GET)
+        await turn_until(lambda: client.written)
+        assert len(made_tasks) == 1
+
+    with ours() as protocol:
+        asyncio.run(main())
+
+
+def test_a_pipeline_takes_its_turns() -> None:
+    """One that fills a connection does not keep others waiting."""
+
+    async def main() -> None:
+        greedy, full = connected(protocol, hello())
+        modest, client = connected(protocol, hello())
+        greedy.data_received(GET * 100)
+        modest.data_received(GET)
+        while not client.written:  # noqa: ASYNC110 # turns are what is counted
+            await asyncio.sleep(0)
+        assert b"".join(full.written).count(b"hello") < 5
+        await turn_until(lambda: b"".join(full.written).count(b"hello") == 100)
+
+    with ours() as protocol:
+        asyncio.run(main())
+
+
 # --- The cork ---
 
 
@@ -222,8 +288,8 @@ def test_a_head_does_not_wait_for_the_body() -> None:
 
 def test_what_the_cork_holds() -> None:
     async def main() -> None:
-        client, corks = Recorder(), Corks()
-        cork = Cork(client, asyncio.get_running_loop(), corks)
+        client = Recorder()
+        cork = Cork(client, asyncio.get_running_loop(), Turn())
         buffer = bytearray(b"a")
         cork.write(buffer)  # type: ignore[arg-type]
         buffer[:] = b"x"

@@ -94,13 +94,14 @@ class AccessLog:
 
     def ended(self, exchange: Exchange) -> None:
         """Write the line of an exchange, now or at the end of the turn; see `Observer`."""
-        if self.later is None:
-            self.add(exchange)
-            self.write()
-            return
-        self.over.append(exchange)
-        if len(self.over) == 1:
+        if not self.over:
+            # What goes through logging does so in the context of its request.
+            if self.later is None or not self.is_direct():
+                self.add(exchange)
+                self.write()
+                return
             self.later(self.end_turn)
+        self.over.append(exchange)
 
     def end_turn(self) -> None:
         """Write the lines of a turn of the event loop: one after the other they cost less than among the requests."""
@@ -123,7 +124,7 @@ class AccessLog:
         if self.exclude and self.exclude.holds(exchange.path):
             return
         lines = self.lines
-        if lines is None or (not lines.fresh and not self.is_direct()):
+        if lines is None or not (lines.fresh or self.is_direct()):
             self.record(exchange)
             return
         line = self.first_line(exchange)
@@ -146,7 +147,8 @@ class AccessLog:
         """Tell whether logging has nothing to add: applications may put handlers, filters or levels there."""
         logger, handlers = self.logger, self.logger.handlers
         return (
-            handlers == self.handlers
+            self.lines is not None
+            and handlers == self.handlers
             and handlers[0].formatter is self.formatter
             and not handlers[0].filters
             and not logger.filters

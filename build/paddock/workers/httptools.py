@@ -7,6 +7,7 @@ https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/httptools_imp
 
 from __future__ import annotations
 
+from contextvars import Context, copy_context
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,6 +36,11 @@ class HttpTools(Limited, HttpToolsProtocol):
     """Pipelined requests before the last: Uvicorn tells only that one of the end of the connection."""
     idle_since: float | None = None
     """The loop's time since which the connection waits for a request; None while it does not."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Remember the context in which applications are called."""
+        self.context = copy_context()
+        super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every request that nobody waits for its answer any more."""
@@ -108,6 +114,11 @@ class HttpTools(Limited, HttpToolsProtocol):
         """Pass a part of the body on."""
         self.pending = self.fed
         super().on_body(body)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        # Not in the context of the request before this one, of which this may be a part.
+        context = Context() if self.config.reset_contextvars else self.context.copy()
+        self.turn.start(self.loop, cycle.run_asgi(app), context, self.tasks)
 
     # The time between requests. One timer looks how long it was: Uvicorn sets and cancels one for each request.
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from paddock.workers.cork import Cork, Corks
 from paddock.workers.exchange import NOBODY, Observers
 from paddock.workers.limits import PHRASES, Limits, answer
+from paddock.workers.turn import Cork, Turn
 
 HEAD = "head"
 BODY = "body"
@@ -65,7 +65,7 @@ class Limited(Base):
 
     limits: ClassVar[Limits]
     clock: ClassVar[Clock]
-    corks: ClassVar[Corks]
+    turn: ClassVar[Turn]
     observers: ClassVar[Observers]
     cycle: Any
     pipeline: Any = ()
@@ -86,7 +86,7 @@ class Limited(Base):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is not kept, and a TLS handshake is part of its time."""
-        self.cork = Cork(transport, self.loop, self.corks)
+        self.cork = Cork(transport, self.loop, self.turn)
         super().connection_made(self.cork)  # type: ignore[arg-type]
         self.watch(HEAD, self.accepted)
 
@@ -247,7 +247,7 @@ def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> 
 
     The `observers` are told of those that it refuses for want of a request.
     """
-    attributes = {"limits": limits, "clock": Clock(), "corks": Corks(), "observers": observers}
+    attributes = {"limits": limits, "clock": Clock(), "turn": Turn(), "observers": observers}
     if name == "zttp":
         return name
     if name == "h11":
