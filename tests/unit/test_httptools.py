@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
@@ -149,6 +150,7 @@ MESSAGES = st.one_of(
 )
 
 
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(st.sampled_from(REQUESTS), MESSAGES)
 def test_as_uvicorn_writes_it(request: bytes, messages: Messages) -> None:
     with uvicorns_own() as protocol:
@@ -240,6 +242,28 @@ def test_a_pipeline_takes_its_turns() -> None:
         asyncio.run(main())
 
 
+def test_a_slow_application_delays_no_answer_but_its_own() -> None:
+    written = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        written.append([len(client.written) for client in clients])
+        time.sleep(0.01)  # noqa: ASYNC251
+        await hello()(scope, receive, send)
+
+    clients = []
+
+    async def main() -> None:
+        made = [connected(protocol, application) for _ in range(3)]
+        clients.extend(client for _, client in made)
+        for each, _ in made:
+            each.data_received(GET)
+        await turn_until(lambda: all(client.written for client in clients))
+
+    with ours() as protocol:
+        asyncio.run(main())
+    assert written == [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
+
+
 # --- The cork ---
 
 
@@ -288,30 +312,43 @@ def test_a_head_does_not_wait_for_the_body() -> None:
 
 def test_what_the_cork_holds() -> None:
     async def main() -> None:
-        client = Recorder()
-        cork = Cork(client, asyncio.get_running_loop(), Turn())
-        buffer = bytearray(b"a")
+        client, turn = Recorder(), Turn()
+        cork = Cork(client, asyncio.get_running_loop(), turn)
+        cork.hold(b"a")
+        cork.hold(b"b")
+        assert client.written == []
+        cork.write(b"c")
+        cork.write(b"d")
+        assert client.written == [b"abc", b"d"]
+        cork.hold(b"e")
+        cork.write(b"")
+        assert client.written[2:] == [b"e"]
+        cork.hold(b"f")
+        await asyncio.sleep(0)
+        assert client.written[3:] == [b"f"]
+
+        turn.ending = True
+        buffer = bytearray(b"g")
         cork.write(buffer)  # type: ignore[arg-type]
         buffer[:] = b"x"
         cork.write(b"")
-        cork.write(b"b")
-        assert client.written == []
-        await asyncio.sleep(0)
-        assert client.written == [b"ab"]
-
-        cork.write(b"c")
-        cork.write(b"x" * MOST)
-        assert client.written[1:] == [b"c" + b"x" * MOST]
-
-        cork.write(b"d")
-        cork.write_eof()
-        assert (client.written[2:], client.ended) == ([b"d"], True)
-        cork.write(b"e")
-        cork.close()
-        assert (client.written[3:], client.closed) == ([b"e"], True)
-        cork.write(b"f")
-        await asyncio.sleep(0)
+        cork.write(b"h")
         assert client.written[4:] == []
+        turn.write()
+        assert client.written[4:] == [b"gh"]
+        cork.write(b"i")
+        cork.write(b"x" * MOST)
+        assert client.written[5:] == [b"i" + b"x" * MOST]
+
+        cork.write(b"j")
+        cork.write_eof()
+        assert (client.written[6:], client.ended) == ([b"j"], True)
+        cork.write(b"k")
+        cork.close()
+        assert (client.written[7:], client.closed) == ([b"k"], True)
+        cork.write(b"l")
+        turn.write()
+        assert client.written[8:] == []
         assert cork.get_extra_info("sockname") == ("127.0.0.1", 8000)
 
     asyncio.run(main())
@@ -320,7 +357,7 @@ def test_what_the_cork_holds() -> None:
 def test_what_is_held_goes_before_the_end_that_a_client_sends() -> None:
     async def main() -> None:
         made, client = connected(protocol, hello())
-        made.transport.write(b"held")
+        made.transport.hold(b"held")
         made.eof_received()
         assert client.written == [b"held"]
 

@@ -21,11 +21,13 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from paddock.workers.cycle import Cycle
 from paddock.workers.protocols import BODY, HEAD, READ, Limited, give_up
+from paddock.workers.turn import Cork, Turn
 
 
 class HttpTools(Limited, HttpToolsProtocol):
     """With httptools, which hands over the parts of a head as they come."""
 
+    turn: ClassVar[Turn]
     fine: ClassVar[int]
     """Limits.fine"""
     fed = 0
@@ -38,9 +40,20 @@ class HttpTools(Limited, HttpToolsProtocol):
     """The loop's time since which the connection waits for a request; None while it does not."""
 
     def connection_made(self, transport: Any) -> None:
-        """Remember the context in which applications are called."""
+        """Remember the context in which applications are called, and hold what they answer for a moment."""
         self.context = copy_context()
-        super().connection_made(transport)
+        self.cork = Cork(transport, self.loop, self.turn)
+        super().connection_made(self.cork)  # type: ignore[arg-type]
+
+    def eof_received(self) -> None:
+        """Write what is held before the transport closes, as it does after this."""
+        self.cork.flush()
+
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        """Hand the connection over as it is."""
+        self.cork.flush()
+        self.transport = self.cork.transport
+        super().handle_websocket_upgrade(*event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every request that nobody waits for its answer any more."""
@@ -180,6 +193,8 @@ else:
 class HttpToolsCycle(Cycle, Base):
     """Mixed into Uvicorn's class for httptools, in place of its `send`."""
 
+    transport: Cork  # type: ignore[assignment]
+
     async def send(self, message: Any) -> None:
         """Send a part of the answer, and take note of it.
 
@@ -234,12 +249,13 @@ class HttpToolsCycle(Cycle, Base):
             self.chunked_encoding = True
             content.append(b"transfer-encoding: chunked\r\n")
         content.append(b"\r\n")
-        self.transport.write(b"".join(content))
+        self.transport.hold(b"".join(content))
 
     def write_body(self, body: bytes, more: bool) -> None:
         """Write a part of the body; the last one completes the answer."""
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
+            self.transport.write(b"")
         else:
             size = len(body)
             self.sent += size

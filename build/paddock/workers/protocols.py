@@ -14,7 +14,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from paddock.workers.exchange import NOBODY, Observers
 from paddock.workers.limits import PHRASES, Limits, answer
-from paddock.workers.turn import Cork, Turn
 
 HEAD = "head"
 BODY = "body"
@@ -65,7 +64,6 @@ class Limited(Base):
 
     limits: ClassVar[Limits]
     clock: ClassVar[Clock]
-    turn: ClassVar[Turn]
     observers: ClassVar[Observers]
     cycle: Any
     pipeline: Any = ()
@@ -86,8 +84,7 @@ class Limited(Base):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is not kept, and a TLS handshake is part of its time."""
-        self.cork = Cork(transport, self.loop, self.turn)
-        super().connection_made(self.cork)  # type: ignore[arg-type]
+        super().connection_made(transport)
         self.watch(HEAD, self.accepted)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -105,10 +102,6 @@ class Limited(Base):
             return
         super().data_received(data)
         self.watch_on()
-
-    def eof_received(self) -> None:
-        """Write what is held before the transport closes, as it does after this."""
-        self.cork.flush()
 
     def watch_on(self) -> None:
         """Set the clock for what is still to come."""
@@ -142,8 +135,6 @@ class Limited(Base):
             return
         self.upgraded = True
         self.clock.due.pop(self, None)
-        self.cork.flush()
-        self.transport = self.cork.transport
         super().handle_websocket_upgrade(*event)
 
     # The clock
@@ -247,7 +238,7 @@ def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> 
 
     The `observers` are told of those that it refuses for want of a request.
     """
-    attributes = {"limits": limits, "clock": Clock(), "turn": Turn(), "observers": observers}
+    attributes = {"limits": limits, "clock": Clock(), "observers": observers}
     if name == "zttp":
         return name
     if name == "h11":
@@ -256,5 +247,6 @@ def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> 
 
         return type("H11", (H11,), attributes)
     from paddock.workers.httptools import HttpTools
+    from paddock.workers.turn import Turn
 
-    return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine})
+    return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine, "turn": Turn()})

@@ -1,8 +1,8 @@
-"""What is done once for each turn of the event loop: applications are called, and their answers are written.
+"""What is done at the end of a turn of the event loop: applications are called, and their answers are written.
 
 uvloop and asyncio make a system call, and often a packet, of each write, and Uvicorn writes the head and the body of an
-answer one by one. Held until the turn ends they are one write; and requests which are served one after the other, with
-nothing in between, cost a third less of the CPU than each between two system calls.
+answer one by one. Held for a moment they are one write; and requests which are served one after the other, with nothing
+in between, cost a third less of the CPU than each between two system calls.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ import sys
 from collections import deque
 from collections.abc import Coroutine
 from contextvars import Context
+from time import monotonic
 from typing import Any
 
 MOST = 64 * 1024
 """Bytes beyond which nothing is held: the transport has to tell whether the client keeps up."""
+
+LONGEST = 0.001
+"""Seconds after which answers are held no longer, though there are others to come: an application may be slow."""
 
 Tasks = set[asyncio.Task[Any]]
 
@@ -34,7 +38,7 @@ class Turn:
         self.due.append((coroutine, context, tasks))
 
     def hold(self, loop: asyncio.AbstractEventLoop, cork: Cork) -> None:
-        """Let a cork go at the end of the turn."""
+        """Let a cork go at the end of the turn, if it has not before."""
         self.set_end(loop)
         self.full.append(cork)
 
@@ -47,15 +51,23 @@ class Turn:
         """Start what is due now, and write what is held."""
         self.ending = True
         try:
+            since = monotonic()
             # What these let begin, as an answer does the next request of its connection, is for the next turn.
             for _ in range(len(self.due)):
                 begin(loop, *self.due.popleft())
-            while self.full:
-                self.full.popleft().flush()
+                if monotonic() > since + LONGEST:
+                    self.write()
+                    since = monotonic()
+            self.write()
         finally:
             self.ending = False
             if self.due or self.full:
                 loop.call_soon(self.end, loop)
+
+    def write(self) -> None:
+        """Let all corks go."""
+        while self.full:
+            self.full.popleft().flush()
 
 
 def begin(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context, tasks: Tasks) -> None:
@@ -75,7 +87,7 @@ def begin(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context, tas
 
 
 class Cork:
-    """A transport that holds what is written to it until the turn ends."""
+    """A transport that holds what is written to it while a turn ends, and otherwise what it is told to."""
 
     __slots__ = ("held", "is_closing", "loop", "size", "transport", "turn")
 
@@ -90,24 +102,28 @@ class Cork:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.transport, name)
 
-    def write(self, data: bytes) -> None:
-        """Hold `data`, unless it is much."""
-        if not data:
-            return
+    def hold(self, data: bytes) -> None:
+        """Hold `data` until more is written, or the turn ends."""
         if not self.held:
             self.turn.hold(self.loop, self)
-        # A buffer may be used again by whoever has filled it.
-        self.held.append(data if type(data) is bytes else bytes(data))
+        self.held.append(data)
         self.size += len(data)
-        if self.size > MOST:
-            self.flush()
 
-    def flush(self) -> None:
-        """Write what is held, unless the client is gone."""
-        if self.held:
-            held, self.held, self.size = self.held, [], 0
-            if not self.is_closing():
-                self.transport.writelines(held)
+    def write(self, data: bytes) -> None:
+        """Write what is held, and `data`, or hold that, too, while the turn ends."""
+        if not self.turn.ending or self.size + len(data) > MOST:
+            self.flush(data)
+        elif data:
+            # A buffer may be used again by whoever has filled it.
+            self.hold(data if type(data) is bytes else bytes(data))
+
+    def flush(self, data: bytes = b"") -> None:
+        """Write what is held, and `data`, unless the client is gone."""
+        held, self.held, self.size = self.held, [], 0
+        if data:
+            held.append(data)
+        if held and not self.is_closing():
+            self.transport.writelines(held)
 
     def close(self) -> None:
         """Write what is held, and close."""
