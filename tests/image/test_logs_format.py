@@ -45,6 +45,7 @@ FAILURES = {
     "flag": ({}, ["--workers", "x"], 78, "invalid int value: 'x'"),
     "unknown flag": ({}, ["--nope"], 78, "--nope"),
     "format as a flag": ({"LOG_FORMAT": "", "TIMEOUT": "x"}, ["--log-format", "json"], 78, "TIMEOUT='x'"),
+    "unknown flag beside the format": ({"LOG_FORMAT": ""}, ["--nope", "--log-format", "json"], 78, "--nope"),
     "Gunicorn's arguments": ({"GUNICORN_CMD_ARGS": "--bind"}, None, 78, "--bind"),
     "ssl_version": ({"GUNICORN_SSL_VERSION": "5", "TIMEOUT": "x"}, None, 78, "TIMEOUT='x'"),
     "no application": ({"APP_MODULE": "nope:app"}, None, 1, "is nope copied there?"),

@@ -160,6 +160,22 @@ def test_killed_in_the_middle(start):
     assert page.by(RESTARTS, "reason") == {"signal": 2}
 
 
+def test_killed_under_load(start):
+    """What a client has is counted, at whichever moment its worker was killed."""
+    container = start("echo_asgi.py", environment=ENVIRONMENT, allow=KILLED).wait_ready()
+    load = Counted(container.address, least=2000, paths=("/echo",), keep_alive=3, single=2)
+    load.start()
+    for _ in range(6):
+        load.wait_more(200)
+        for pid in process_ids(container)[0]:
+            container.attempt("sh", "-c", f"kill -9 {pid}")
+        wait_until(lambda: serving(container) == 2, "new workers")
+    report = load.finish()
+
+    assert report.counts["ok"] <= Page.of(container).sum(REQUESTS) <= report.total
+    assert report.lost > 0
+
+
 @pytest.mark.parametrize("app", ["faults_asgi.py", "faults_wsgi.py"])
 def test_a_worker_that_hangs(start, app):
     environment = ENVIRONMENT | {"WORKERS": "1", "TIMEOUT": "3"}

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
 
+from paddock.metrics.slots import Slots, TurnCounter
 from paddock.workers.cycle import observe
-from paddock.workers.exchange import NOBODY
+from paddock.workers.exchange import Observers
 from paddock.workers.httptools import HttpToolsCycle
 from paddock.workers.limits import Limits
 from paddock.workers.protocols import protocol_class
@@ -65,12 +66,13 @@ def uvicorns_own() -> Iterator[type[asyncio.Protocol]]:
 
 
 @contextmanager
-def ours(id_header: str | None = None) -> Iterator[type[asyncio.Protocol]]:
+def ours(id_header: str | None = None, counter: TurnCounter | None = None) -> Iterator[type[asyncio.Protocol]]:
+    observers = Observers([counter] if counter else [])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httptools_impl, "RequestResponseCycle", httptools_impl.RequestResponseCycle)
-        observe("auto", NOBODY, "", id_header, set())
+        observe("auto", observers, "", id_header, set())
         assert issubclass(httptools_impl.RequestResponseCycle, HttpToolsCycle)
-        protocol = protocol_class("auto", Limits())
+        protocol = protocol_class("auto", Limits(), observers, counter.flush if counter else None)
         assert isinstance(protocol, type)
         yield protocol
 
@@ -363,6 +365,39 @@ def test_what_is_held_goes_before_the_end_that_a_client_sends() -> None:
 
     with ours() as protocol:
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_an_answer_is_counted_before_it_is_written(waits: bool) -> None:
+    slots = Slots()
+    counter = TurnCounter(slots.take(0))
+    seen = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        await hello()(scope, receive, send)
+
+    async def main() -> None:
+        counter.later = asyncio.get_running_loop().call_soon
+        made = [connected(protocol, application) for _ in range(3)]
+        clients = [client for _, client in made]
+        for client in clients:
+            write = client.write
+
+            def look(data: Any, write: Any = write) -> None:
+                write(data)
+                answers = sum(b"".join(each.written).count(b"hello") for each in clients)
+                seen.append((answers, slots.total().statuses("GET")["2xx"]))
+
+            client.write = look  # type: ignore[method-assign]
+        for each, _ in made:
+            each.data_received(GET + GET)
+        await turn_until(lambda: (6, 6) in seen)
+
+    with ours(counter=counter) as protocol:
+        asyncio.run(main())
+    assert all(answers <= counted for answers, counted in seen)
 
 
 # --- Keep-alive ---

@@ -238,8 +238,8 @@ class Counter:
 class TurnCounter(Counter):
     """Counts on an event loop, what belongs to one turn of it together.
 
-    That takes a third of the time: one by one, what counting needs has left the processor's caches each time. A worker
-    that is killed takes the counts of the turn with it.
+    That takes a third of the time: one by one, what counting needs has left the processor's caches each time. Before
+    answers are written, `flush` is called, so that a worker which is killed takes no count of them with it.
     """
 
     later: Callable[[Callable[[], None]], Any] | None = None

@@ -253,27 +253,29 @@ class HttpToolsCycle(Cycle, Base):
 
     def write_body(self, body: bytes, more: bool) -> None:
         """Write a part of the body; the last one completes the answer."""
-        if self.scope["method"] == "HEAD":
-            self.expected_content_length = 0
-            self.transport.write(b"")
-        else:
-            size = len(body)
-            self.sent += size
-            if self.chunked_encoding:
-                parts = [b"%x\r\n" % size, body, b"\r\n"] if size else []
-                self.transport.write(b"".join(parts if more else [*parts, b"0\r\n\r\n"]))
-            else:
-                if size > self.expected_content_length:
-                    raise RuntimeError("Response content longer than Content-Length")
-                self.expected_content_length -= size
-                self.transport.write(body)
+        head_only = self.scope["method"] == "HEAD"
+        size = 0 if head_only else len(body)
+        left = 0 if head_only or self.chunked_encoding else self.expected_content_length - size
+        if left < 0:
+            raise RuntimeError("Response content longer than Content-Length")
+        self.expected_content_length = left
+        self.sent += size
+        complete = not more and not left
+        if complete:
+            # Who is told of it shall know of no less than the client.
+            self.end()
+        if head_only:
+            body = b""
+        elif self.chunked_encoding:
+            parts = [b"%x\r\n" % size, body, b"\r\n"] if size else []
+            body = b"".join(parts if more else [*parts, b"0\r\n\r\n"])
+        self.transport.write(body)
         if more:
             return
-        if self.expected_content_length:
+        if not complete:
             raise RuntimeError("Response content shorter than Content-Length")
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
-        self.end()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from time import monotonic
 from typing import Any
@@ -27,7 +27,9 @@ Tasks = set[asyncio.Task[Any]]
 class Turn:
     """The turn of a worker's event loop that is going on."""
 
-    def __init__(self) -> None:
+    def __init__(self, before_writing: Callable[[], None] | None = None) -> None:
+        """Call `before_writing` before anything is written, so that who has an answer is known to have one."""
+        self.before_writing = before_writing
         self.due: deque[tuple[Coroutine[Any, Any, None], Context, Tasks]] = deque()
         self.full: deque[Cork] = deque()
         self.ending = False
@@ -66,8 +68,10 @@ class Turn:
 
     def write(self) -> None:
         """Let all corks go."""
+        if self.before_writing:
+            self.before_writing()
         while self.full:
-            self.full.popleft().flush()
+            self.full.popleft().let_go()
 
 
 def begin(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context, tasks: Tasks) -> None:
@@ -118,6 +122,12 @@ class Cork:
             self.hold(data if type(data) is bytes else bytes(data))
 
     def flush(self, data: bytes = b"") -> None:
+        """Write what is held, and `data`."""
+        if self.turn.before_writing:
+            self.turn.before_writing()
+        self.let_go(data)
+
+    def let_go(self, data: bytes = b"") -> None:
         """Write what is held, and `data`, unless the client is gone."""
         held, self.held, self.size = self.held, [], 0
         if data:

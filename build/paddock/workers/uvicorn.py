@@ -345,7 +345,8 @@ class UvicornWorker(BootingWorker):
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
         # Believing proxies is the matter of `forwarded`, not of Uvicorn's own middleware.
-        protocol = protocol_class(options["http"], Limits.of(cfg), self.told)
+        count = self.turn_counter.flush if self.turn_counter else None
+        protocol = protocol_class(options["http"], Limits.of(cfg), self.told, before_writing=count)
         return options | {"http": protocol, "proxy_headers": False}
 
 
