@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         command, rest = "serve", list(arguments)
     if command in ("serve", "check", "config") and {"-h", "--help"} & set(rest):
         command = "--help"
-    begin(os.environ | (flagged(rest) if command in OWN else {}), whole=command in OWN)
+    begin(os.environ, whole=command in OWN)
     if notice := os.environ.pop("PADDOCK_NOTICE", None):
         say(logging.WARNING, notice)
     try:
@@ -61,14 +61,6 @@ def main(arguments: Sequence[str]) -> int:
     except StartError as error:
         say(logging.ERROR, str(error), error.cause)
         return EXIT_FAILURE
-
-
-def flagged(arguments: list[str]) -> dict[str, str]:
-    """Return LOG_FORMAT as a flag sets it, so that what is wrong with another flag is said in that format."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--log-format", nargs="?")
-    given = parser.parse_known_args(arguments)[0].log_format
-    return {"LOG_FORMAT": given} if given else {}
 
 
 def serve(arguments: list[str]) -> int:

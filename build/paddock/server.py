@@ -155,7 +155,7 @@ class Server(Application):  # type: ignore[misc]
             given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if value is not None}
         except argparse.ArgumentError as error:
             self.problems.append(Problem(source, str(error)))
-            return {}
+            return log_format(arguments)
         words = given.pop("args")
         if len(words) > 1:
             self.problems.append(Problem(source, f"one application, not {len(words)}: {' '.join(words)}"))
@@ -323,6 +323,14 @@ class Server(Application):  # type: ignore[misc]
             client_certificate=self.cfg.cert_reqs == 2,
             health_path=self.cfg.healthcheck_path,
         )
+
+
+def log_format(arguments: list[str]) -> dict[str, Any]:
+    """Return LOG_FORMAT as `arguments` give it, of which others are wrong: those are named in that format."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--log-format", nargs="?")
+    given = parser.parse_known_args(arguments)[0].log_format
+    return {"log_format": given} if given else {}
 
 
 def _execute(path: str) -> dict[str, Any]:

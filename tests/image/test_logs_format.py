@@ -46,6 +46,12 @@ FAILURES = {
     "unknown flag": ({}, ["--nope"], 78, "--nope"),
     "format as a flag": ({"LOG_FORMAT": "", "TIMEOUT": "x"}, ["--log-format", "json"], 78, "TIMEOUT='x'"),
     "unknown flag beside the format": ({"LOG_FORMAT": ""}, ["--nope", "--log-format", "json"], 78, "--nope"),
+    "unknown argument beside the format": (
+        {"LOG_FORMAT": "", "GUNICORN_CMD_ARGS": "--log-format=json --nope"},
+        None,
+        78,
+        "--nope",
+    ),
     "Gunicorn's arguments": ({"GUNICORN_CMD_ARGS": "--bind"}, None, 78, "--bind"),
     "ssl_version": ({"GUNICORN_SSL_VERSION": "5", "TIMEOUT": "x"}, None, 78, "TIMEOUT='x'"),
     "no application": ({"APP_MODULE": "nope:app"}, None, 1, "is nope copied there?"),
