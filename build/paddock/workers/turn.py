@@ -18,7 +18,7 @@ from typing import Any
 MOST = 64 * 1024
 """Bytes beyond which nothing is held: the transport has to tell whether the client keeps up."""
 
-LONGEST = 0.001
+LONGEST = 0.002
 """Seconds after which answers are held no longer, though there are others to come: an application may be slow."""
 
 Tasks = set[asyncio.Task[Any]]
