@@ -1,7 +1,7 @@
-"""Uvicorn's HTTP/1.1 on httptools, with limits, and with an answer written at half of the cost.
+"""Uvicorn's HTTP/1.1 on httptools, with limits, and with a cheaper way to write answers.
 
-Answers are written by the rules of Uvicorn's own cycle, whose `send` looks for forbidden characters in each field anew,
-and sets and cancels a timer for each request: that is a third of what it spends on one.
+They are written by the rules of Uvicorn's own cycle, whose `send` looks for forbidden characters in each field by
+itself, and whose protocol sets and cancels a timer for each request.
 https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/httptools_impl.py
 """
 

@@ -2,7 +2,7 @@
 
 uvloop and asyncio make a system call, and often a packet, of each write, and Uvicorn writes the head and the body of an
 answer one by one. Held for a moment they are one write; and requests which are served one after the other, with nothing
-in between, cost a third less of the CPU than each between two system calls.
+in between, cost less of the CPU than each between two system calls: what they need stays in its caches.
 """
 
 from __future__ import annotations
