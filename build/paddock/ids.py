@@ -37,12 +37,11 @@ os.register_at_fork(after_in_child=_pool.clear)
 
 
 def request_id(given: str | None) -> str:
-    """Return the id of a request: the `given` one if it is sane, else a fresh one."""
-    return given if given and SANE(given) else fresh()
+    """Return the id of a request: the `given` one if it is sane, else 128 random bits in hexadecimal."""
+    return given if given and SANE(given) else _fresh()
 
 
-def fresh() -> str:
-    """Return an id that nobody has: 128 random bits in hexadecimal."""
+def _fresh() -> str:
     while True:
         try:
             return _pool.pop()

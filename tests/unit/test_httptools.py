@@ -315,7 +315,7 @@ def test_a_head_does_not_wait_for_the_body() -> None:
 def test_what_the_cork_holds() -> None:
     async def main() -> None:
         client, turn = Recorder(), Turn()
-        cork = Cork(client, asyncio.get_running_loop(), turn)
+        cork = Cork(client, turn)
         cork.hold(b"a")
         cork.hold(b"b")
         assert client.written == []

@@ -9,7 +9,7 @@ from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from paddock.ids import CURRENT, fresh, request_id
+from paddock.ids import CURRENT, request_id
 from paddock.logs.access import HEALTH_AGENT, UNLOGGED, Receive, Scope, Send, is_health_check
 from paddock.logs.formats import escape
 from paddock.workers.exchange import CLIENT_GONE, NOT_ACCEPTED, Observers, environ_of, unquoted
@@ -55,15 +55,12 @@ class Asked:
         """Take the id that the client gives the request, if it is alone and sane, or give it one of our own."""
         name, headers = self.id_header, self.scope["headers"]
         given = [value for field, value in headers if field == name]
-        if not given:
-            self.request_id = fresh()
-            headers.append((name, self.request_id.encode("ascii")))
-            return
         asked = given[0].decode("latin-1") if len(given) == 1 else None
         self.request_id = request_id(asked)
         if self.request_id != asked:
-            others = [field for field in headers if field[0] != name]
-            self.scope["headers"] = [*others, (name, self.request_id.encode("ascii"))]
+            if given:
+                headers = self.scope["headers"] = [field for field in headers if field[0] != name]
+            headers.append((name, self.request_id.encode("ascii")))
 
     def id_fields(self) -> list[tuple[bytes, bytes]]:
         """Return the header fields that the answer gets: none where the application has said the id itself."""
@@ -289,6 +286,9 @@ def observe(http: str, observers: Observers, root_path: str, id_header: str | No
     Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap
     an ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
     """
+    # It builds on this module.
+    from paddock.workers.httptools import HttpToolsCycle
+
     own = {
         "observers": observers,
         "in_flight": in_flight,
@@ -297,7 +297,7 @@ def observe(http: str, observers: Observers, root_path: str, id_header: str | No
     }
     for name in MODULES.get(http, (HTTPTOOLS,)):
         module: Any = import_module(name)
-        mixin = import_module("paddock.workers.httptools").HttpToolsCycle if name == HTTPTOOLS else Cycle
+        mixin = HttpToolsCycle if name == HTTPTOOLS else Cycle
         before = module.RequestResponseCycle
         # Uvicorn's own, where a worker before this one has put something in its place.
         base = before.__bases__[1] if issubclass(before, Cycle) else before

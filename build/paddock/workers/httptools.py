@@ -42,7 +42,7 @@ class HttpTools(Limited, HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Remember the context in which applications are called, and hold what they answer for a moment."""
         self.context = copy_context()
-        self.cork = Cork(transport, self.loop, self.turn)
+        self.cork = Cork(transport, self.turn)
         super().connection_made(self.cork)  # type: ignore[arg-type]
 
     def eof_received(self) -> None:
@@ -131,7 +131,7 @@ class HttpTools(Limited, HttpToolsProtocol):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         # Not in the context of the request before this one, of which this may be a part.
         context = Context() if self.config.reset_contextvars else self.context.copy()
-        self.turn.start(self.loop, cycle.run_asgi(app), context, self.tasks)
+        self.turn.start(cycle.run_asgi(app), context, self.tasks)
 
     # The time between requests. One timer looks how long it was: Uvicorn sets and cancels one for each request.
 
@@ -220,12 +220,11 @@ class HttpToolsCycle(Cycle, Base):
         """Write the status line and the header fields."""
         self.response_started, self.waiting_for_100_continue = True, False
         self.status, self.answer = status, fields
-        identified = not self.id_header
         closes = False
         content = [STATUS_LINE[status]]
         if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
             raise RuntimeError("Invalid HTTP header value.")
-        for name, value in self.default_headers + fields:
+        for name, value in self.default_headers + self.id_fields() + fields:
             name = field_name(name)
             if name == b"content-length":
                 if self.chunked_encoding is None:
@@ -235,14 +234,9 @@ class HttpToolsCycle(Cycle, Base):
                 if value.lower() == b"chunked":
                     self.expected_content_length = 0
                     self.chunked_encoding = True
-            elif name == b"connection":
-                if b"close" in [token.strip() for token in value.lower().split(b",")]:
-                    self.keep_alive, closes = False, True
-            elif name == self.id_header:
-                identified = True
+            elif name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
+                self.keep_alive, closes = False, True
             content.append(b"%b: %b\r\n" % (name, value))
-        if not identified:
-            content.append(b"%b: %b\r\n" % (self.id_header, self.request_id.encode("ascii")))
         if not self.keep_alive and not closes:
             content.append(b"connection: close\r\n")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):

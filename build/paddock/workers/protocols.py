@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from paddock.workers.exchange import NOBODY, Observers
 from paddock.workers.limits import PHRASES, Limits, answer
+from paddock.workers.turn import Turn
 
 HEAD = "head"
 BODY = "body"
@@ -250,7 +251,7 @@ def protocol_class(
         from paddock.workers.h11 import H11
 
         return type("H11", (H11,), attributes)
+    # It builds on this module.
     from paddock.workers.httptools import HttpTools
-    from paddock.workers.turn import Turn
 
     return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine, "turn": Turn(before_writing)})

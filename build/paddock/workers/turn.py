@@ -34,23 +34,24 @@ class Turn:
         self.full: deque[Cork] = deque()
         self.ending = False
 
-    def start(self, loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context, tasks: Tasks) -> None:
+    def start(self, coroutine: Any, context: Context, tasks: Tasks) -> None:
         """Start a task at the end of the turn; `tasks` holds it until it is done."""
-        self.set_end(loop)
+        self.set_end()
         self.due.append((coroutine, context, tasks))
 
-    def hold(self, loop: asyncio.AbstractEventLoop, cork: Cork) -> None:
+    def hold(self, cork: Cork) -> None:
         """Let a cork go at the end of the turn, if it has not before."""
-        self.set_end(loop)
+        self.set_end()
         self.full.append(cork)
 
-    def set_end(self, loop: asyncio.AbstractEventLoop) -> None:
+    def set_end(self) -> None:
         """See to it that the turn is ended, unless somebody has."""
         if not (self.due or self.full or self.ending):
-            loop.call_soon(self.end, loop)
+            asyncio.get_running_loop().call_soon(self.end)
 
-    def end(self, loop: asyncio.AbstractEventLoop) -> None:
+    def end(self) -> None:
         """Start what is due now, and write what is held."""
+        loop = asyncio.get_running_loop()
         self.ending = True
         try:
             since = monotonic()
@@ -64,7 +65,7 @@ class Turn:
         finally:
             self.ending = False
             if self.due or self.full:
-                loop.call_soon(self.end, loop)
+                loop.call_soon(self.end)
 
     def write(self) -> None:
         """Let all corks go."""
@@ -93,12 +94,11 @@ def begin(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context, tas
 class Cork:
     """A transport that holds what is written to it while a turn ends, and otherwise what it is told to."""
 
-    __slots__ = ("held", "is_closing", "loop", "size", "transport", "turn")
+    __slots__ = ("held", "is_closing", "size", "transport", "turn")
 
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
+    def __init__(self, transport: Any, turn: Turn) -> None:
         self.transport = transport
         self.is_closing = transport.is_closing
-        self.loop = loop
         self.turn = turn
         self.held: list[bytes] = []
         self.size = 0
@@ -109,7 +109,7 @@ class Cork:
     def hold(self, data: bytes) -> None:
         """Hold `data` until more is written, or the turn ends."""
         if not self.held:
-            self.turn.hold(self.loop, self)
+            self.turn.hold(self)
         self.held.append(data)
         self.size += len(data)
 
