@@ -43,7 +43,8 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
     [ ! -e /run/secrets/ca ] || export SSL_CERT_FILE=/run/secrets/ca
     # --frozen: with a mirror for an index, --locked would call the lock out of date; ./dev lint says whether it is.
     /uv/uv export --quiet --frozen --no-emit-project --output-file requirements.txt
-    /uv/uv pip install --python /usr/local/bin/python --target /opt/paddock/lib \
+    # --no-config: the override in pyproject.toml is for the lock file, and would loosen the pin that came of it.
+    /uv/uv pip install --no-config --python /usr/local/bin/python --target /opt/paddock/lib \
         --no-build --no-deps --require-hashes --requirements requirements.txt
     rm -rf /opt/paddock/lib/bin /opt/paddock/lib/.lock
     find /opt/paddock/lib -name '*.so' -exec strip --strip-unneeded {} +
