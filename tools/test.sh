@@ -1,0 +1,61 @@
+#!/bin/sh
+# Builds what the tests need, and runs them: tools/test.sh [PART] [ARGS of pytest]
+#
+# Needs:  python3, an index of Python packages; but for the unit tests, what ./dev engine needs.
+# Leaves: the images under test; pytest and its packages in .cache/tools.
+set -eu
+
+cd "$(dirname "$0")/.."
+. tools/debian.sh
+. tools/packages.sh
+. tools/builds.sh
+
+tools
+case ${1:-} in
+    unit | image | examples | docs | publish)
+        part=tests/$1
+        shift
+        ;;
+    tests/* | soak)
+        part=$1
+        shift
+        ;;
+    arm64)
+        part=tests/publish/arm64.py
+        shift
+        base --arm64 ${PADDOCK_PYTHON:+"$PADDOCK_PYTHON"}
+        ;;
+    *) part='tests/unit tests/image tests/examples tests/docs tests/publish' ;;
+esac
+images=tests
+if [ -n "${PADDOCK_PYTHON:-}" ]; then
+    suffix=$(echo "$PADDOCK_PYTHON" | tr . -)
+    images="full-$suffix slim-$suffix test-tools environment"
+fi
+if [ -n "${PADDOCK_IMAGE:-}" ]; then
+    # That image is tested as it is; what some tests start beside it is built all the same.
+    export IMAGE="$PADDOCK_IMAGE"
+    images='test-tools environment'
+fi
+export PADDOCK_IMAGE="${IMAGE:-paddock}"
+case $part in
+    tests/unit | tests/unit/*) images= ;;
+    tests/publish/arm64.py) images='tool-registry' ;;
+    tests/image | tests/image/* | tests/publish | tests/publish/* | soak) ;;
+    *) images="$images examples" ;;
+esac
+if [ -n "$images" ]; then
+    say "building the images under test"
+    # shellcheck disable=SC2086 # a list
+    bake $images
+fi
+# The pages of docs/ use it.
+command -v curl >/dev/null || ! debian || apt_install curl
+if [ "$part" = soak ]; then
+    say "soaking"
+    exec python tests/soak.py "$@"
+fi
+say "testing"
+# Containers spend most of a test's time waiting, so that two at once take half of it.
+# shellcheck disable=SC2086 # a list
+exec pytest --config-file tests/pyproject.toml --numprocesses auto --maxprocesses 4 --dist loadgroup $part "$@"
