@@ -65,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def serve(arguments: list[str]) -> int:
     """Check everything, run the start hooks, and become Gunicorn's arbiter."""
+    from paddock.descriptors import raise_limit
     from paddock.hooks import run_start_hooks
     from paddock.server import Server
 
@@ -77,6 +78,7 @@ def serve(arguments: list[str]) -> int:
         os.environ.clear()
         os.environ.update(exported)
         server = Server(arguments, os.environ)
+    raise_limit()
     server.run()
     return 0
 

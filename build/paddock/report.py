@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from paddock.environment import Resolution, resolve, value_of
 from paddock.errors import EXIT_CONFIG, Cause, Problem
 from paddock.logs import configuration
 from paddock.logs.formats import IMAGE
+
+SELDOM = 60.0
+"""Seconds between two messages about what goes on and on."""
 
 
 def begin(environ: Mapping[str, str], whole: bool) -> None:
@@ -22,6 +27,22 @@ def say(level: int, message: str, cause: Cause | None = None) -> None:
     logger = logging.getLogger(IMAGE)
     if level >= logging.ERROR or logger.isEnabledFor(level):
         logger.handle(logger.makeRecord(logger.name, level, __file__, 0, "%s", (message,), cause))
+
+
+class Seldom:
+    """Says something once a minute at most."""
+
+    def __init__(self, say: Callable[..., Any]) -> None:
+        """Take the method of a logger that says it."""
+        self.say = say
+        self.last = float("-inf")
+
+    def __call__(self, message: str, *arguments: Any) -> None:
+        """Log `message` with its `arguments`, unless something was said within the last minute."""
+        now = time.monotonic()
+        if now > self.last + SELDOM:
+            self.last = now
+            self.say(message, *arguments)
 
 
 def log_stack(level: int, message: str, stack: str) -> None:

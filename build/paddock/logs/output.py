@@ -176,7 +176,7 @@ def locked(descriptor: int) -> bool:
 
 
 def waiting(descriptor: int) -> int:
-    """Return how many bytes in a pipe have not been read."""
+    """Return how many bytes in a pipe or a socket have not been read."""
     return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 

@@ -56,6 +56,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
     slot: Slot | None = None
     """Where this worker counts, with METRICS_BIND."""
     turn_counter: TurnCounter | None = None
+    memory: ResidentMemory | None = None
+    """What this worker holds, with MAX_WORKER_MEMORY."""
     draining = False
     hurried = False
     accept_until = 0.0
@@ -90,6 +92,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def load_wsgi(self) -> None:
         """Import the application, find out what it is, and `adopt` it."""
+        if own(self.cfg, "max_worker_memory"):
+            self.memory = ResidentMemory()
         super().load_wsgi()
         self.watchdog = Watchdog(self.cfg.timeout, file=descriptor(self))
         self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
@@ -127,8 +131,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
             self.access_log.flush(patience=0)
         if self.requests() >= self.replace_after:
             self.ask_for_replacement(SERVED_ENOUGH)
-        limit = own(self.cfg, "max_worker_memory")
-        if limit and resident_memory() > limit:
+        if self.memory and self.memory.read() > own(self.cfg, "max_worker_memory"):
             self.ask_for_replacement(TOO_LARGE)
 
     def requests(self) -> int:
@@ -234,13 +237,18 @@ def ignore_stop_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def resident_memory() -> int:
-    """Return how much memory this process holds, in bytes.
+class ResidentMemory:
+    """How much memory this process holds. The file stays open: the heartbeat must not need a descriptor.
 
     https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
     """
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def __init__(self) -> None:
+        self.file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> int:
+        """Return the memory in bytes."""
+        return int(os.pread(self.file, 128, 0).split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def announcing(post_worker_init: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn.http2.errors import HTTP2ConnectionError, HTTP2StreamError
 
-from paddock import ids
+from paddock import descriptors, ids
 from paddock.ids import CURRENT, request_id
 from paddock.marks import announce_ready
 from paddock.ready import in_front
@@ -159,8 +159,12 @@ class ThreadWorker(BootingWorker, Streams):
     def take_the_rest(self) -> None:
         """Accept what waits in the kernel, then close the listeners."""
         for listener in self.sockets:
-            while select.select([listener], [], [], 0)[0]:
+            while select.select([listener], [], [], 0)[0] and time.monotonic() < self.stop_by:
                 self.accept(listener)
+                if self.short:
+                    self.notify()
+                    self.wait_for_and_dispatch_events(timeout=descriptors.PAUSE)
+                    self.murder_pending()
             listener.close()
 
 

@@ -25,9 +25,12 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.http2 import negotiation
 from gunicorn.workers import gthread
 
+from paddock import descriptors
+from paddock.report import Seldom
 from paddock.workers.limits import Limits, answer
 
 if TYPE_CHECKING:
+    from collections import deque
     from concurrent.futures import Future
 
 LINGER = 2.0
@@ -159,6 +162,7 @@ class Connection(gthread.TConn):  # type: ignore[misc]
         self.events = EVENT_READ
         self.last_stream = 0
         self.drained = 0
+        self.since = time.monotonic()
         self.timeout = worker.head_deadline()
         # The poller has seen to it, so no thread need wait.
         self.data_ready = True
@@ -285,7 +289,10 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.limits = Limits.of(self.cfg)
         self.lingering: dict[Connection, float] = {}
-        self.warned = float("-inf")
+        self.crowded = self.short = False
+        """Whether there are as many connections as may be, and whether there are no descriptors for more."""
+        self.accept_after = 0.0
+        self.say_crowded, self.say_short = Seldom(self.log.warning), Seldom(self.log.warning)
 
     def head_deadline(self) -> float:
         """Return by when a head that begins now must be complete."""
@@ -295,17 +302,32 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
 
     def accept(self, listener: Any) -> None:
         """Accept a connection."""
+        self.short = descriptors.is_short()
+        if self.short:
+            return
         try:
             client_sock, client = listener.accept()
         except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+            self.short = error.errno in descriptors.SHORTAGES
+            if not self.short and error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
                 raise
             return
         self.nr_conns += 1
         self.begin(Connection(self, client_sock, client, listener.getsockname()))
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Start or stop to accept; Gunicorn would start again in its next turn."""
+        if not enabled or time.monotonic() >= self.accept_after:
+            super().set_accept_enabled(enabled)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for connections, no longer than accepting pauses."""
+        pause = self.accept_after - time.monotonic()
+        super().wait_for_and_dispatch_events(min(timeout, pause) if pause > 0 else timeout)
+
     def enqueue_req(self, conn: Connection) -> None:
         """Wait for the next request of a connection, which has the time of a head from now on."""
+        conn.since = time.monotonic()
         if not conn.is_http2:
             conn.timeout = self.head_deadline()
         self.begin(conn)
@@ -328,7 +350,7 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         insort(self.pending_conns, conn, key=attrgetter("timeout"))
         self.poller.register(conn.sock, conn.events, partial(self.on_pending_socket_readable, conn))
         if self.nr_conns >= self.worker_connections and self.alive:
-            self.make_room()
+            self.crowded = True
 
     def on_pending_socket_readable(self, conn: Connection, client: Any) -> None:
         """Take more of a head; a connection keeps its place among those that wait until the head is complete."""
@@ -352,22 +374,46 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
-    def make_room(self) -> None:
-        """Close the connection that has waited longest for its request, so that others can still be accepted."""
-        conn = self.pending_conns[0]
-        self.forget(conn)
-        self.drop(conn)
-        now = time.monotonic()
-        if now > self.warned + 60:
-            self.warned = now
-            self.log.warning(
+    def relieve(self) -> None:
+        """Make room for the next connection, or accept no more for a moment.
+
+        Not where it was found that there is none: the poller may have news of the very connection that goes.
+        """
+        if self.crowded:
+            self.say_crowded(
                 "%d connections are open, the most that GUNICORN_WORKER_CONNECTIONS allows: closing those that send "
                 "no request, the oldest first",
                 self.worker_connections,
             )
+            self.close_oldest(self.pending_conns)
+        if self.short:
+            descriptors.warn(self.say_short)
+            if not self.make_room():
+                self.accept_after = time.monotonic() + descriptors.PAUSE
+                self.set_accept_enabled(False)
+        self.crowded = self.short = False
+
+    def make_room(self) -> bool:
+        """Close the connection that has waited longest for a request, else one that lingers; return whether one did."""
+        pending = self.pending_conns[0].since if self.pending_conns else float("inf")
+        kept = self.keepalived_conns[0].timeout - self.cfg.keepalive if self.keepalived_conns else float("inf")
+        if min(pending, kept) <= time.monotonic() - descriptors.IDLE:
+            self.close_oldest(self.pending_conns if pending < kept else self.keepalived_conns)
+        elif self.lingering:
+            self.end(next(iter(self.lingering)))
+        else:
+            return False
+        return True
+
+    def close_oldest(self, waiting: deque[Connection]) -> None:
+        """Close the first of those that wait."""
+        if waiting:
+            conn = waiting.popleft()
+            self.poller.unregister(conn.sock)
+            self.drop(conn)
 
     def murder_pending(self) -> None:
-        """Refuse those whose head is not complete in time, and be done with those that linger."""
+        """Refuse those whose head is not complete in time, and be done with those that linger; then make room."""
         now = time.monotonic()
         while self.pending_conns and self.pending_conns[0].timeout <= now:
             conn = self.pending_conns[0]
@@ -379,6 +425,7 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
             if until > now:
                 break
             self.end(conn)
+        self.relieve()
 
     def refuse(self, conn: Connection) -> None:
         """Answer a head that is not complete with 408, and silence with nothing."""

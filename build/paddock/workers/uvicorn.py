@@ -16,11 +16,11 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from heapq import nsmallest
 from socket import socket
 from types import FrameType
 from typing import Any
-from weakref import WeakSet
 
 import uvicorn
 import uvicorn.lifespan.on
@@ -30,13 +30,15 @@ import uvicorn.protocols.websockets.auto  # loaded before the fork, so that work
 from gunicorn.arbiter import Arbiter
 from gunicorn.sock import ssl_context
 
-from paddock import ids
+from paddock import descriptors, ids
 from paddock.application import Kind
 from paddock.logs.access import Receive, Scope, Send
+from paddock.logs.output import waiting
 from paddock.marks import announce_ready
 from paddock.ready import in_front
 from paddock.settings import BY_KEY, UVICORN, own
 from paddock.workers import forwarded, root_path
+from paddock.workers.accepting import Acceptor
 from paddock.workers.boot import LINGER, BootingWorker, ignore_stop_signals
 from paddock.workers.cycle import observe
 from paddock.workers.limits import Limits
@@ -53,7 +55,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.worker = worker
         self.limits = Limits.of(worker.cfg)
-        self.accepted: WeakSet[Any] = WeakSet()
+        self.acceptor: Acceptor | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -62,14 +64,11 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Run lifespan startup and start to accept."""
-        # Without the sockets: Uvicorn leaves a TLS handshake a minute.
+        # Without the sockets: Uvicorn leaves a TLS handshake a minute, and accepting to the event loop.
         await super().startup(sockets=[])
-        loop = asyncio.get_running_loop()
-        for listener in sockets or []:
-            self.servers.append(
-                await loop.create_server(self.protocol, sock=listener, backlog=self.config.backlog, **self.tls())
-            )
         if self.started:
+            self.acceptor = Acceptor(sockets or [], self.connect, self.make_room, self.worker.log)
+            self.acceptor.start()
             # Not before: a startup that takes long is no hang, and has a time limit of its own.
             self.worker.watchdog.start()
             self.worker.notify()
@@ -83,13 +82,16 @@ class Server(uvicorn.Server):
         """
         if not self.worker.hurried:
             await self.drain(self.worker.accept_until)
-            self.stop_accepting(sockets or [])
+            if self.acceptor:
+                await self.acceptor.take_the_rest(self.worker.stop_by)
+                self.acceptor.stop()
             # What libraries hook into, to end streams that would not end by themselves:
             # https://github.com/sysid/sse-starlette/blob/main/sse_starlette/sse.py, AppStatus
             self.handle_exit(signal.SIGTERM, None)
             await self.let_go(self.worker.stop_by)
         self.config.timeout_graceful_shutdown = max(AT_ONCE, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
-        # The event loop has closed the listeners; closing them once more, as Uvicorn would, fails with EBADF.
+        if self.acceptor:
+            self.acceptor.stop()
         await super().shutdown(sockets=None)
 
     def announce_end(self) -> None:
@@ -105,32 +107,36 @@ class Server(uvicorn.Server):
             await self.on_tick(0)
             await asyncio.sleep(min(1.0, max(0.0, until - time.monotonic())))
 
-    def stop_accepting(self, sockets: list[socket]) -> None:
-        """Close the listeners, after taking what the kernel has accepted: nobody else might."""
-        listeners = [listener.dup() for listener in sockets]
-        for server in self.servers:
-            server.close()
-        loop = asyncio.get_running_loop()
-        for listener in listeners:
-            for connection in accepted(listener):
-                task = loop.create_task(self.connect(connection))
-                self.server_state.tasks.add(task)
-                task.add_done_callback(self.server_state.tasks.discard)
-            listener.close()
-
     async def connect(self, connection: socket) -> None:
-        """Serve a connection that was accepted by hand."""
-        with suppress(OSError):
-            await asyncio.get_running_loop().connect_accepted_socket(self.protocol, connection, **self.tls())
+        """Serve a connection that was accepted."""
+        await asyncio.get_running_loop().connect_accepted_socket(self.protocol, connection, **self.tls())
+
+    def make_room(self) -> bool:
+        """Close what has waited longest for a request: one connection, of very many one in a hundred.
+
+        Returns whether there was any.
+        """
+        long_ago = asyncio.get_running_loop().time() - descriptors.IDLE
+        idle = [
+            connection
+            for connection in self.server_state.connections
+            if is_idle(connection) and idle_since(connection) <= long_ago
+        ]
+        going = [
+            connection.transport
+            for connection in nsmallest(1 + len(idle) // 100, idle, key=idle_since)
+            if not is_sending(connection.transport)
+        ]
+        for transport in going:
+            # Not close(), which waits for a client that takes nothing, and with TLS for its consent.
+            transport.abort()
+        return bool(going)
 
     def protocol(self) -> asyncio.Protocol:
         """Return the protocol of a connection that was accepted."""
-        protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        if self.config.ssl:
-            self.accepted.add(protocol)
-        return protocol
 
     def tls(self) -> dict[str, Any]:
         """Return what asyncio has to know to speak TLS."""
@@ -140,7 +146,7 @@ class Server(uvicorn.Server):
 
     def is_shaking_hands(self) -> bool:
         """Tell whether a TLS handshake is going on: Uvicorn knows of a connection from its end on."""
-        return any(protocol.transport is None for protocol in self.accepted)
+        return bool(self.acceptor and self.acceptor.connecting)
 
     async def let_go(self, until: float) -> None:
         """Close connections as they are done, until the monotonic time `until`; WebSockets are told at once.
@@ -179,11 +185,27 @@ def is_http2(connection: Any) -> bool:
 
 
 def is_idle(connection: Any) -> bool:
-    """Tell whether an HTTP connection waits for a request."""
+    """Tell whether an HTTP connection waits for a request; a WebSocket does not."""
     if is_http2(connection):
         return not connection.cycles
     cycle = getattr(connection, "cycle", connection)
     return cycle is None or bool(getattr(cycle, "response_complete", False))
+
+
+def idle_since(connection: Any) -> float:
+    """Return since when, by the event loop's clock, an HTTP connection waits for a request."""
+    timer = getattr(connection, "timeout_keep_alive_task", None)
+    return max(
+        getattr(connection, "accepted", 0.0),
+        getattr(connection, "idle_since", None) or 0.0,
+        timer.when() - connection.timeout_keep_alive if timer else 0.0,
+    )
+
+
+def is_sending(transport: asyncio.Transport) -> bool:
+    """Tell whether a client has sent what nobody has read yet."""
+    connection = transport.get_extra_info("socket")
+    return connection is not None and connection.fileno() >= 0 and waiting(connection.fileno()) > 0
 
 
 def is_delivered(transport: asyncio.Transport) -> bool:
@@ -195,18 +217,6 @@ def is_delivered(transport: asyncio.Transport) -> bool:
     if connection is None or connection.fileno() < 0:
         return True
     return not any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
-
-
-def accepted(listener: socket) -> Iterator[socket]:
-    """Yield the connections that wait to be accepted on a listener."""
-    listener.setblocking(False)
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        connection.setblocking(False)
-        yield connection
 
 
 class UvicornWorker(BootingWorker):
