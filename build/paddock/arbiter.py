@@ -28,7 +28,7 @@ from paddock.metrics.board import Board
 from paddock.metrics.workers import EXIT, MEMORY, RECYCLED, RELOAD, SIGNAL, TIMEOUT
 from paddock.oom import OomCounter, Sizes, explain, is_memory_short, resident
 from paddock.reload import Sources, Watcher
-from paddock.report import log_stack
+from paddock.report import Seldom, log_stack
 from paddock.settings import APPLICATION, PROCESSES, SETTINGS, SOCKET
 from paddock.sizing import read_limits
 from paddock.state import DRAINING, READY, STARTING
@@ -42,6 +42,9 @@ POLL_FOR_CHANGES = 0.1
 
 AT_ONCE = 3.0
 """Seconds for workers that are told to end at once: one that does not hang needs little more than one."""
+
+SPAWN_AGAIN = 1.0
+"""Seconds between two attempts to fork where the system has no room for a process, or the arbiter for a descriptor."""
 
 BOOT_DEATHS = 5
 BOOT_DEATHS_WITHIN = 10.0
@@ -79,10 +82,11 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.oom = OomCounter()
         self.sizes = Sizes()
         self.oom_kills = self.oom.read()
-        self.sampled = 0.0
+        self.sampled = self.spawn_after = 0.0
         self.board = Board()
         self.board.prepare(app.cfg)
         super().__init__(app)
+        self.say_spawning = Seldom(self.log.error)
 
     # --- Start and stop ---
 
@@ -203,10 +207,30 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         super().halt(reason, exit_status or (EXIT_FAILURE if self.killed else 0))
 
     def spawn_worker(self) -> int:
-        """Fork a worker. In the worker's process this ends with SystemExit."""
+        """Fork a worker. In the worker's process this ends with SystemExit.
+
+        Returns 0 where the system has no room for one: the next attempt is made in a second.
+        """
+        if time.monotonic() < self.spawn_after:
+            return 0
+        arbiter = os.getpid()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        pid: int = super().spawn_worker()
+        # Gunicorn sets another umask while it makes the worker's file.
+        umask = os.umask(self.cfg.umask)
+        os.umask(umask)
+        try:
+            pid: int = super().spawn_worker()
+        except OSError as error:
+            if os.getpid() != arbiter:
+                raise
+            os.umask(umask)
+            self.board.reclaim(self.WORKERS.values())
+            self.spawn_after = time.monotonic() + SPAWN_AGAIN
+            self.say_spawning("No worker can be started: %s. It is tried again every second", error)
+            pid = 0
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if not pid:
+            return 0
         worker = self.WORKERS[pid]
         self.sizes.last[pid] = resident(pid)
         worker.born = time.monotonic()

@@ -30,6 +30,17 @@ def giving_marks(pre_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], N
     return hook
 
 
+def leaving_the_others(post_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return Gunicorn's `post_fork` hook, extended to close a worker's copies of the files of other workers' dumps."""
+
+    def hook(arbiter: Any, worker: Any) -> None:
+        for other in arbiter.WORKERS.values():
+            other.dump.close()
+        post_fork(arbiter, worker)
+
+    return hook
+
+
 def announce_ready(worker: Any) -> None:
     """Say, in the worker, that it serves from now on. Under another arbiter than the image's nobody asks."""
     if hasattr(worker, "marks"):

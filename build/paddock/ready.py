@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from paddock import descriptors
 from paddock.application import Kind
 from paddock.child import fork
 from paddock.logs.access import UNLOGGED, Receive, Scope, Send
@@ -151,8 +152,11 @@ class StartingResponder:
         def accept(listener: Any) -> None:
             try:
                 connection, _ = listener.accept()
-            except OSError:
-                # Another process took it, or the client has gone.
+            except OSError as error:
+                # Else another process took it, or the client has gone.
+                if error.errno in descriptors.SHORTAGES:
+                    listen(False)
+                    loop.call_later(descriptors.PAUSE, again)
                 return
             task = loop.create_task(self._answer(connection))
             answers.add(task)
@@ -162,7 +166,11 @@ class StartingResponder:
 
         def done(task: asyncio.Task[None]) -> None:
             answers.discard(task)
-            if len(answers) == AT_ONCE - 1 and not ended.is_set():
+            if len(answers) == AT_ONCE - 1:
+                again()
+
+        def again() -> None:
+            if len(answers) < AT_ONCE and not ended.is_set():
                 listen(True)
 
         def listen(wanted: bool) -> None:

@@ -20,7 +20,7 @@ from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, export_secrets, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError, where
 from paddock.logs import configuration
-from paddock.marks import giving_marks
+from paddock.marks import giving_marks, leaving_the_others
 from paddock.metrics.board import giving_slots, leaving_the_board
 from paddock.parsers import Boolean, parse
 from paddock.preload import Snapshot, freeze, inspect_after_import, sentence
@@ -213,7 +213,8 @@ class Server(Application):  # type: ignore[misc]
         """Find the application, and check what only the whole configuration can tell."""
         self.cfg.set("worker_class", _worker_class(self.cfg.settings["worker_class"].get()))
         self.cfg.set("pre_fork", giving_slots(giving_marks(self.cfg.pre_fork)))
-        self.cfg.set("post_fork", guarding(leaving_the_board(leaving_it_to_the_arbiter(self.cfg.post_fork))))
+        leaving = leaving_the_others(leaving_the_board(leaving_it_to_the_arbiter(self.cfg.post_fork)))
+        self.cfg.set("post_fork", guarding(leaving))
         self.cfg.set("post_worker_init", announcing(self.cfg.post_worker_init))
         if self.cfg.settings["worker_class"].get() in SINGLE_THREADED and self.origins["threads"].source == DEFAULT:
             self.cfg.set("threads", 1)

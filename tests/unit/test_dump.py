@@ -6,8 +6,6 @@ import faulthandler
 import os
 from types import SimpleNamespace
 
-import pytest
-
 from paddock import dump
 
 
@@ -21,8 +19,7 @@ def test_what_faulthandler_writes_in_the_worker_is_taken_by_the_arbiter() -> Non
     os.waitpid(pid, 0)
 
     assert "in test_what_faulthandler_writes" in dump.take(worker)
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(worker.dump)
+    assert worker.dump.closed
 
 
 def test_a_worker_that_dumps_nothing_leaves_nothing() -> None:

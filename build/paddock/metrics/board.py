@@ -7,7 +7,7 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -159,6 +159,12 @@ class Board:
         if worker.slot:
             self.slots.give_back(worker.slot)
             worker.slot = None
+
+    def reclaim(self, workers: Iterable[Any]) -> None:
+        """Take the slots that none of `workers` has: one was taken for a worker that could not be forked."""
+        held = {worker.slot for worker in workers}
+        for slot in set(self.slots.all) - set(self.slots.free) - held:
+            self.slots.give_back(slot)
 
     def note(self, wanted: int, *numbers: int) -> None:
         """Note how many workers are wanted, and how many there are in each of STATES."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from socket import socket
 from typing import Any
 
+from paddock import descriptors
 from paddock.metrics.page import OPENMETRICS, TEXT, wants_openmetrics
 
 PATH = "/metrics"
@@ -42,6 +43,7 @@ class Exporter:
         """Take a `listener` that does not block, and what makes the page, given whether it shall be OpenMetrics."""
         self.listener = listener
         self.page = page
+        self.over = asyncio.Event()
         self.answers: dict[asyncio.Task[None], None] = {}
 
     def run(self, mask: set[Any], arbiter: int) -> None:
@@ -56,37 +58,51 @@ class Exporter:
     async def serve(self, mask: set[Any], arbiter: int) -> None:
         """Accept connections until told to end, and finish what has begun: another may go on with the same socket."""
         loop = asyncio.get_running_loop()
-        over = asyncio.Event()
-        loop.add_signal_handler(signal.SIGTERM, over.set)
+        loop.add_signal_handler(signal.SIGTERM, self.over.set)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
         def look() -> None:
             if os.getppid() == arbiter:
                 loop.call_later(1.0, look)
             else:
-                over.set()
+                self.over.set()
 
-        loop.add_reader(self.listener.fileno(), self.accept)
+        self.listen()
         look()
-        await over.wait()
+        await self.over.wait()
         loop.remove_reader(self.listener.fileno())
         if self.answers:
             await asyncio.wait(self.answers, timeout=LAST_PATIENCE)
 
+    def listen(self) -> None:
+        """Begin to accept, or go on with it."""
+        if not self.over.is_set():
+            asyncio.get_running_loop().add_reader(self.listener.fileno(), self.accept)
+
     def accept(self) -> None:
         """Take a connection."""
+        loop = asyncio.get_running_loop()
         try:
             connection, _ = self.listener.accept()
-        except OSError:
-            # The client has gone.
+        except OSError as error:
+            # Else the client has gone.
+            if error.errno in descriptors.SHORTAGES:
+                self.end_oldest()
+                loop.remove_reader(self.listener.fileno())
+                loop.call_later(descriptors.PAUSE, self.listen)
             return
         if len(self.answers) >= AT_ONCE:
+            self.end_oldest()
+        task = loop.create_task(self.converse(connection))
+        self.answers[task] = None
+        task.add_done_callback(lambda task: self.answers.pop(task, None))
+
+    def end_oldest(self) -> None:
+        """Close the oldest connection, if there is any."""
+        if self.answers:
             oldest = next(iter(self.answers))
             oldest.cancel()
             del self.answers[oldest]
-        task = asyncio.get_running_loop().create_task(self.converse(connection))
-        self.answers[task] = None
-        task.add_done_callback(lambda task: self.answers.pop(task, None))
 
     async def converse(self, connection: socket) -> None:
         """Answer one request within PATIENCE, whatever the client does."""
