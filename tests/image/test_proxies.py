@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import socket
+import time
 import zlib
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPResponse
 from ipaddress import ip_address, ip_network
 from random import Random
 from uuid import uuid4
@@ -322,6 +325,47 @@ def test_an_idle_websocket_outlives_the_proxys_patience(serve, behind):
         assert await websocket.recv() == "hello"
 
     converse(proxy, with_a_pause)
+
+
+# --- What is no request ---
+
+HIDDEN = f"GET /admin HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n".encode()
+
+
+def ask_to_upgrade(proxy, to, framing, body, pause):
+    """Send a body with a request that asks for another protocol; return the answer's status and text."""
+    head = f"POST /uploads/ HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: {to}\r\n{framing}\r\n\r\n"
+    with (
+        socket.create_connection((proxy.address(), 443), PATIENCE) as raw,
+        proxy.trust.wrap_socket(raw, server_hostname=HOST) as client,
+    ):
+        for piece in [head.encode(), body] if pause else [head.encode() + body]:
+            client.sendall(piece)
+            time.sleep(pause)
+        with closing(HTTPResponse(client, method="POST")) as answer:
+            answer.begin()
+            return answer.status, answer.read()
+
+
+@EACH
+@pytest.mark.parametrize("websockets", ["auto", "none"])
+def test_no_request_hides_in_a_body(serve, behind, clients, name, websockets):
+    container = serve(ASGI, UVICORN_WS=websockets).allow("Unsupported upgrade request")
+    proxy = behind(name, container)
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN)
+
+    for to in ("foo", "h2c", "websocket"):
+        for framing, body in ((f"Content-Length: {len(HIDDEN)}", HIDDEN), ("Transfer-Encoding: chunked", chunked)):
+            for pause in (0, 0.2):
+                status, text = ask_to_upgrade(proxy, to, framing, body, pause)
+                if to == "websocket" and websockets == "auto":
+                    assert status == 400
+                else:
+                    assert (status, json.loads(text)["length"]) == (200, len(HIDDEN)), (to, framing, pause)
+                # On the connections to the application that the proxy keeps.
+                for number in range(4):
+                    assert proxy.ask(f"/items/{number}") == seen(clients[0], route=f"/items/{number}")
+    assert "/admin" not in container.logs()
 
 
 # --- What is large ---

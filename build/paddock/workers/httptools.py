@@ -11,6 +11,7 @@ from contextvars import Context, copy_context
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     HEADER_VALUE_RE,
@@ -36,6 +37,8 @@ class HttpTools(Limited, HttpToolsProtocol):
     """At least how many bytes came since a head was complete or a part of a body came: those of a head or trailers."""
     earlier: Any = ()
     """Pipelined requests before the last: Uvicorn tells only that one of the end of the connection."""
+    given: list[tuple[bytes, bytes]] | None = None
+    """The fields of a head while a fresh parser reads it without one of them."""
     idle_since: float | None = None
     """The loop's time since which the connection waits for a request; None while it does not."""
 
@@ -70,7 +73,12 @@ class HttpTools(Limited, HttpToolsProtocol):
             return
         self.fed = fed = len(data)
         self.pending += fed
-        HttpToolsProtocol.data_received(self, data)
+        self.idle_since = None
+        try:
+            self.feed(data)
+        except HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("")
         cycle = self.cycle
         if cycle and cycle.scope is self.scope and not cycle.more_body and self.pending <= self.fine:
             # A whole request, which is nearly always what came.
@@ -80,6 +88,37 @@ class HttpTools(Limited, HttpToolsProtocol):
         if self.pending > self.fine and not self.refused and not self.upgraded:
             self.bound()
         self.watch_on()
+
+    def feed(self, data: bytes) -> None:
+        """Let the parser read; a request that would change to another protocol, but will not, is read as any other.
+
+        At such a head the parser stops, and takes a body for what follows the request. A fresh one is told the head
+        without `Upgrade`, which is all that it stops for, and then what has come behind it.
+        https://github.com/MagicStack/httptools/issues/124
+
+        Raises:
+            HttpParserError: when it is no HTTP.
+        """
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+                return
+            self._unsupported_upgrade_warning()
+            (end,) = upgrade.args
+            head = self.head_without_upgrade()
+            self.given = self.headers
+            self.parser = HttpRequestParser(self)
+            # As Uvicorn's.
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.feed(head + data[end:])
+
+    def head_without_upgrade(self) -> bytes:
+        """Return the head that is complete, so that it frames the same body."""
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"\r\n".join([line, *fields, b"", b""])
 
     def bound(self) -> None:
         """Refuse what would exceed a limit when it were complete."""
@@ -118,6 +157,15 @@ class HttpTools(Limited, HttpToolsProtocol):
                 self.refuse(*refusal)
                 raise ValueError(refusal)
         self.pending = self.fed
+        if self.parser.should_upgrade():
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            if self.scope["method"] == "CONNECT":
+                self.refuse(501, "CONNECT, which is for proxies")
+                raise ValueError("CONNECT")
+            return
+        if self.given is not None:
+            # The application sees all that the client has sent.
+            self.headers[:], self.given = self.given, None
         before = self.cycle
         HttpToolsProtocol.on_headers_complete(self)
         if self.pipeline:
@@ -127,6 +175,11 @@ class HttpTools(Limited, HttpToolsProtocol):
         """Pass a part of the body on."""
         self.pending = self.fed
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take note of the end of a request, which is not where the parser stops at a head."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         # Not in the context of the request before this one, of which this may be a part.

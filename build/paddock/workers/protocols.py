@@ -7,7 +7,7 @@ head is complete and was large enough to exceed one, and time only while a reque
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -130,14 +130,23 @@ class Limited(Base):
     def handle_websocket_upgrade(self, *event: Any) -> None:
         """Leave the connection to the WebSocket protocol, which has timeouts of its own.
 
-        Not with an answer to an earlier request on its way: it would be written among the WebSocket's frames.
+        Not with an answer to an earlier request on its way: it would be written among the WebSocket's frames. Nor
+        with a body, which the WebSocket protocol would take for frames, or drop.
+        https://datatracker.ietf.org/doc/html/rfc6455#section-4.2.1
         """
+        if self.scope["method"] != "GET" or has_body(self.headers):
+            self.refuse(400, "a WebSocket handshake with a body, or with another method than GET")
+            return
         if self.cycle is not None and not self.cycle.response_complete:
             self.refuse(400, "a WebSocket behind a request without an answer")
             return
         self.upgraded = True
         self.clock.due.pop(self, None)
         super().handle_websocket_upgrade(*event)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say that it is answered as any other request; a library, which Uvicorn then asks for, is always there."""
+        self.logger.warning("Unsupported upgrade request.")
 
     # The clock
 
@@ -225,6 +234,14 @@ class Limited(Base):
             self.transport.abort()
         else:
             self.transport.close()
+
+
+def has_body(fields: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Tell whether header fields, with names in lower case, announce a body that is not empty."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b"")
+        for name, value in fields
+    )
 
 
 def give_up(cycle: Any, status: int = 0) -> None:
