@@ -109,6 +109,6 @@ def connected(protocol: Any, application: Any, keep_alive: float = 5, **options:
 
 async def turn_until(condition: Callable[[], Any]) -> None:
     """Let the event loop turn until something is so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110 # nobody there could set an event
             await asyncio.sleep(0.001)

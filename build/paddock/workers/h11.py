@@ -9,11 +9,19 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from paddock.workers.limits import Limits
-from paddock.workers.protocols import BODY, HEAD, Limited
+from paddock.workers.protocols import BODY, HEAD, PIECE, Limited
 
 
 class Connection(h11.Connection):
     """Raises for a head beyond the limits, as h11 does for one that it cannot understand."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much waits behind a request as the other parser reads at once.
+
+        What waits is text here, until its turn comes; that `trailing_data` has a copy of, at each request.
+        """
+        return len(self._receive_buffer) > PIECE
 
     def __init__(self, limits: Limits, largest: int, on_head: Callable[[], None]) -> None:
         super().__init__(h11.SERVER, largest)
@@ -88,6 +96,16 @@ class H11(Limited, H11Protocol):
     def has_begun(self) -> bool:
         """Tell whether a byte of the head that is due has come."""
         return bool(self.conn.trailing_data[0])
+
+    def handle_events(self) -> None:
+        """Go on with what has come; read no more where enough waits behind a request."""
+        super().handle_events()
+        self.flow.full = self.conn.their_state is h11.DONE and self.conn.is_full and not self.refused
+
+    def on_response_complete(self) -> None:
+        """Go on with what waits."""
+        self.flow.full = False
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser could not understand or what exceeds a limit."""

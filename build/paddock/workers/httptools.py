@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from paddock.workers.cycle import Cycle
-from paddock.workers.protocols import BODY, HEAD, READ, Limited, give_up
+from paddock.workers.protocols import BODY, HEAD, PIECE, READ, WAITING, Limited, give_up
 from paddock.workers.turn import Cork, Turn
 
 
@@ -35,8 +35,10 @@ class HttpTools(Limited, HttpToolsProtocol):
     """How many bytes came at once, the last time."""
     pending = 0
     """At least how many bytes came since a head was complete or a part of a body came: those of a head or trailers."""
-    earlier: Any = ()
-    """Pipelined requests before the last: Uvicorn tells only that one of the end of the connection."""
+    serving: Any = None
+    """The cycle whose answer is due, or was the last: Uvicorn knows only that of the last request that came."""
+    rest: bytes | memoryview = b""
+    """What was read, and is not parsed before requests that wait are answered."""
     given: list[tuple[bytes, bytes]] | None = None
     """The fields of a head while a fresh parser reads it without one of them."""
     idle_since: float | None = None
@@ -60,17 +62,38 @@ class HttpTools(Limited, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every request that nobody waits for its answer any more."""
-        for cycle in self.earlier:
-            if not cycle.response_complete:
+        waiting = [cycle for cycle, _ in self.pipeline]
+        self.pipeline.clear()
+        self.rest = b""
+        for cycle in (self.serving, *waiting):
+            if cycle is not None and not cycle.response_complete:
                 give_up(cycle)
         if self.timeout_keep_alive_task:
             self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; bound what an incomplete head or trailers may hold."""
+        """Parse what has come, of much only as far as not too many requests wait."""
         if self.refused:
             return
+        if self.rest or len(data) > PIECE:
+            self.rest = memoryview(bytes(self.rest) + data)
+            self.go_on()
+        else:
+            self.parse(data)
+
+    def go_on(self) -> None:
+        """Parse the rest piece by piece, as long as not too many requests wait."""
+        while self.rest and len(self.pipeline) < WAITING:
+            piece, self.rest = self.rest[:PIECE], self.rest[PIECE:]
+            self.parse(piece)
+            if self.refused or self.upgraded:
+                self.rest = b""
+                return
+        self.flow.full = len(self.pipeline) >= WAITING
+
+    def parse(self, data: bytes | memoryview) -> None:
+        """Parse; bound what an incomplete head or trailers may hold."""
         self.fed = fed = len(data)
         self.pending += fed
         self.idle_since = None
@@ -89,7 +112,7 @@ class HttpTools(Limited, HttpToolsProtocol):
             self.bound()
         self.watch_on()
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Let the parser read; a request that would change to another protocol, but will not, is read as any other.
 
         At such a head the parser stops, and takes a body for what follows the request. A fresh one is told the head
@@ -166,10 +189,9 @@ class HttpTools(Limited, HttpToolsProtocol):
         if self.given is not None:
             # The application sees all that the client has sent.
             self.headers[:], self.given = self.given, None
-        before = self.cycle
         HttpToolsProtocol.on_headers_complete(self)
-        if self.pipeline:
-            self.earlier = [cycle for cycle in (*self.earlier, before) if not cycle.response_complete]
+        if len(self.pipeline) >= WAITING:
+            self.flow.full = True
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on."""
@@ -182,6 +204,7 @@ class HttpTools(Limited, HttpToolsProtocol):
             super().on_message_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.serving = cycle
         # Not in the context of the request before this one, of which this may be a part.
         context = Context() if self.config.reset_contextvars else self.context.copy()
         self.turn.start(cycle.run_asgi(app), context, self.tasks)
@@ -193,11 +216,13 @@ class HttpTools(Limited, HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+            if self.flow.full:
+                self.go_on()
         else:
             self.keep_idle()
+        self.flow.resume_reading()
 
     def keep_idle(self) -> None:
         """Begin to count the time until the next request."""

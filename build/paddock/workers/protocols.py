@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from paddock.workers.exchange import NOBODY, Observers
@@ -29,6 +30,13 @@ sent may wait in the kernel, since an event loop that the application has blocke
 
 READ = 256 * 1024
 """The most that asyncio and uvloop read at once."""
+
+WAITING = 100
+"""Pipelined requests of a connection that wait, beyond which nothing more of it is read until some are answered."""
+
+PIECE = 4096
+"""Bytes that are parsed at once, which some 230 requests fit in: what is parsed cannot be put back. A body in such
+pieces costs no more than in one."""
 
 if TYPE_CHECKING:
     Base = HttpToolsProtocol
@@ -61,12 +69,25 @@ class Clock:
             loop.call_later(SWEEP, self.sweep, loop)
 
 
+class Flow(FlowControl):
+    """Uvicorn's, which resumes reading whenever an application asks for a body, however many requests wait."""
+
+    full = False
+    """Whether so much waits that nothing more is to be read."""
+
+    def resume_reading(self) -> None:
+        """Go on reading, unless enough waits."""
+        if not self.full:
+            super().resume_reading()
+
+
 class Limited(Base):
     """What both parsers share: the clock, and the refusal."""
 
     limits: ClassVar[Limits]
     clock: ClassVar[Clock]
     observers: ClassVar[Observers]
+    flow: Flow
     cycle: Any
     pipeline: Any = ()
 
@@ -87,6 +108,7 @@ class Limited(Base):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is not kept, and a TLS handshake is part of its time."""
         super().connection_made(transport)
+        self.flow = Flow(transport)
         self.watch(HEAD, self.accepted)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -198,6 +220,7 @@ class Limited(Base):
     def refuse(self, status: int, reason: str) -> None:
         """Answer with `status` where an answer can still be told from others, tell the application, and close."""
         self.refused = True
+        self.flow.full = False
         self.clock.due.pop(self, None)
         client = f"{self.client[0]}:{self.client[1]}" if self.client else "a client"
         self.logger.info("Refused %s with %d: %s", client, status, reason)
