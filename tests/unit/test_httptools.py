@@ -1,28 +1,23 @@
-"""Answers over httptools: byte for byte Uvicorn's own, and held until the event loop turns. Keep-alive."""
+"""Answers over httptools: byte for byte Uvicorn's own, written when the application has given them. Keep-alive."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http import httptools_impl
-from uvicorn.server import ServerState
 
-from paddock.metrics.slots import Slots, TurnCounter
-from paddock.workers.cycle import observe
+from front import Recorder, connected, front, turn_until
+from paddock.metrics.slots import Counter, Slots
 from paddock.workers.exchange import Observers
-from paddock.workers.httptools import HttpToolsCycle
-from paddock.workers.limits import Limits
-from paddock.workers.protocols import protocol_class
-from paddock.workers.turn import MOST, Cork, Turn
+from paddock.workers.httptools import Cork
 
 Messages = list[dict[str, Any]]
 
@@ -30,69 +25,9 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 REQUESTS = (GET, GET.replace(b"GET", b"HEAD"), GET.replace(b"1.1", b"1.0"), GET[:-2] + b"connection: close\r\n\r\n")
 
 
-class Recorder(asyncio.Transport):
-    """A transport that keeps what is written to it, piece by piece."""
-
-    def __init__(self) -> None:
-        super().__init__({"sockname": ("127.0.0.1", 8000), "peername": ("127.0.0.1", 4000)})
-        self.written: list[bytes] = []
-        self.ended = False
-        self.closed = False
-
-    def write(self, data: Any) -> None:
-        self.written.append(bytes(data))
-
-    def writelines(self, parts: Any) -> None:
-        self.write(b"".join(parts))
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def write_eof(self) -> None:
-        self.ended = True
-
-    def close(self) -> None:
-        self.closed = True
-
-    def pause_reading(self) -> None:
-        """Nothing comes anyway."""
-
-    resume_reading = pause_reading
-
-
 @contextmanager
 def uvicorns_own() -> Iterator[type[asyncio.Protocol]]:
     yield httptools_impl.HttpToolsProtocol
-
-
-@contextmanager
-def ours(id_header: str | None = None, counter: TurnCounter | None = None) -> Iterator[type[asyncio.Protocol]]:
-    observers = Observers([counter] if counter else [])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(httptools_impl, "RequestResponseCycle", httptools_impl.RequestResponseCycle)
-        observe("auto", observers, "", id_header, set())
-        assert issubclass(httptools_impl.RequestResponseCycle, HttpToolsCycle)
-        protocol = protocol_class("auto", Limits(), observers, counter.flush if counter else None)
-        assert isinstance(protocol, type)
-        yield protocol
-
-
-def connected(protocol: Any, application: Any, keep_alive: float = 5) -> tuple[Any, Recorder]:
-    """Return a protocol with a client, and what that receives; on an event loop."""
-    config = uvicorn.Config(
-        application,
-        interface="asgi3",
-        http=protocol,
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
-    )
-    config.load()
-    state = ServerState()
-    state.default_headers = [(b"date", b"today"), (b"server", b"uvicorn")]
-    made, client = protocol(config=config, server_state=state, app_state={}), Recorder()
-    made.connection_made(client)
-    return made, client
 
 
 def sent(protocol: type[asyncio.Protocol], request: bytes, messages: Messages) -> tuple[bytes, bool, list[str]]:
@@ -157,7 +92,7 @@ MESSAGES = st.one_of(
 def test_as_uvicorn_writes_it(request: bytes, messages: Messages) -> None:
     with uvicorns_own() as protocol:
         expected = sent(protocol, request, messages)
-    with ours() as protocol:
+    with front() as protocol:
         assert sent(protocol, request, messages) == expected
 
 
@@ -166,7 +101,7 @@ def test_an_empty_answer() -> None:
     start = {"type": "http.response.start", "status": 200}
     with uvicorns_own() as protocol:
         expected = sent(protocol, GET, [start, {"type": "http.response.body"}])
-    with ours() as protocol:
+    with front() as protocol:
         assert sent(protocol, GET, [start, {"type": "http.response.body"}]) == expected
         fields = (field for field in [(b"x", b"y")])
         assert b"\r\nx: y\r\n" in sent(protocol, GET, [{**start, "headers": fields}])[0]
@@ -175,13 +110,13 @@ def test_an_empty_answer() -> None:
 @pytest.mark.parametrize("theirs", [None, b"theirs"])
 def test_the_requests_id(theirs: bytes | None) -> None:
     fields = [(b"X-Request-ID", theirs)] if theirs else []
-    with ours("X-Request-ID") as protocol:
+    with front(id_header="X-Request-ID") as protocol:
         answer, _, _ = sent(protocol, GET, [{"type": "http.response.start", "status": 200, "headers": fields}])
     assert answer.count(b"x-request-id: ") == 1
     assert (b"x-request-id: theirs\r\n" in answer) is bool(theirs)
 
 
-# --- The turn ---
+# --- How applications are called ---
 
 
 SEEN: ContextVar[int] = ContextVar("seen", default=0)
@@ -205,7 +140,7 @@ def test_each_request_has_a_context_of_its_own() -> None:
             await turn_until(lambda: all(each.cycle.response_complete and not each.pipeline for each in made))
         assert seen == [0] * 8
 
-    with ours() as protocol:
+    with front() as protocol:
         asyncio.run(main())
 
 
@@ -223,7 +158,7 @@ def test_an_application_may_make_tasks_in_its_own_way() -> None:
         await turn_until(lambda: client.written)
         assert len(made_tasks) == 1
 
-    with ours() as protocol:
+    with front() as protocol:
         asyncio.run(main())
 
 
@@ -240,7 +175,7 @@ def test_a_pipeline_takes_its_turns() -> None:
         assert b"".join(full.written).count(b"hello") < 5
         await turn_until(lambda: b"".join(full.written).count(b"hello") == 100)
 
-    with ours() as protocol:
+    with front() as protocol:
         asyncio.run(main())
 
 
@@ -261,7 +196,7 @@ def test_a_slow_application_delays_no_answer_but_its_own() -> None:
             each.data_received(GET)
         await turn_until(lambda: all(client.written for client in clients))
 
-    with ours() as protocol:
+    with front() as protocol:
         asyncio.run(main())
     assert written == [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
 
@@ -281,12 +216,6 @@ def hello(waits: asyncio.Event | None = None) -> Any:
     return application
 
 
-async def turn_until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 # nobody there could set an event
-            await asyncio.sleep(0.001)
-
-
 def test_head_and_body_are_one_write() -> None:
     async def main() -> None:
         made, client = connected(protocol, hello())
@@ -294,7 +223,7 @@ def test_head_and_body_are_one_write() -> None:
         await turn_until(lambda: b"".join(client.written).count(b"hello") == 2)
         assert all(piece.startswith(b"HTTP/1.1 200") and piece.endswith(b"hello") for piece in client.written)
 
-    with ours() as protocol:
+    with front() as protocol:
         asyncio.run(main())
 
 
@@ -308,52 +237,93 @@ def test_a_head_does_not_wait_for_the_body() -> None:
         go_on.set()
         await turn_until(lambda: client.written[1:] == [b"hello"])
 
-    with ours() as protocol:
+    with front() as protocol:
         asyncio.run(main())
 
 
 def test_what_the_cork_holds() -> None:
     async def main() -> None:
-        client, turn = Recorder(), Turn()
-        cork = Cork(client, turn)
+        client = Recorder()
+        cork = Cork(client)
         cork.hold(b"a")
-        cork.hold(b"b")
         assert client.written == []
+        cork.write(b"b")
         cork.write(b"c")
-        cork.write(b"d")
-        assert client.written == [b"abc", b"d"]
-        cork.hold(b"e")
         cork.write(b"")
-        assert client.written[2:] == [b"e"]
-        cork.hold(b"f")
+        assert client.written == [b"ab", b"c"]
+        cork.hold(b"d")
         await asyncio.sleep(0)
-        assert client.written[3:] == [b"f"]
-
-        turn.ending = True
-        buffer = bytearray(b"g")
-        cork.write(buffer)  # type: ignore[arg-type]
-        buffer[:] = b"x"
-        cork.write(b"")
-        cork.write(b"h")
-        assert client.written[4:] == []
-        turn.write()
-        assert client.written[4:] == [b"gh"]
-        cork.write(b"i")
-        cork.write(b"x" * MOST)
-        assert client.written[5:] == [b"i" + b"x" * MOST]
-
-        cork.write(b"j")
+        assert client.written[2:] == [b"d"]
+        cork.hold(b"e")
         cork.write_eof()
-        assert (client.written[6:], client.ended) == ([b"j"], True)
-        cork.write(b"k")
+        assert (client.written[3:], client.ended) == ([b"e"], True)
+        cork.hold(b"f")
         cork.close()
-        assert (client.written[7:], client.closed) == ([b"k"], True)
-        cork.write(b"l")
-        turn.write()
-        assert client.written[8:] == []
+        assert (client.written[4:], client.closed) == ([b"f"], True)
+        cork.hold(b"g")
+        cork.write(b"h")
+        assert client.written[5:] == []
         assert cork.get_extra_info("sockname") == ("127.0.0.1", 8000)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_finished_answer_leaves_before_the_application_goes_on(waits: bool) -> None:
+    """It may block, or end the process."""
+    written: list[int] = []
+
+    async def main() -> None:
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            if waits:
+                await asyncio.sleep(0)
+            await hello()(scope, receive, send)
+            written.append(client.text.count(b"hello"))
+
+        _, client = connected(protocol, application)
+        client.send(GET * 3)
+        await turn_until(lambda: len(written) == 3)
+
+    with front() as protocol:
+        asyncio.run(main())
+    assert written == [1, 2, 3]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_head_leaves_when_its_application_waits(waits: bool) -> None:
+    seen: list[bytes] = []
+
+    async def main() -> None:
+        async def stream(scope: Any, receive: Any, send: Any) -> None:
+            if waits:
+                await asyncio.sleep(0)
+            await send({"type": "http.response.start", "status": 200})
+            await asyncio.sleep(0)
+            seen.append(client.text)
+            await send({"type": "http.response.body", "body": b"hello"})
+
+        _, client = connected(protocol, stream)
+        client.send(GET)
+        await turn_until(lambda: b"hello" in client.text)
+
+    with front() as protocol:
+        asyncio.run(main())
+    assert seen[0].startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_leaves_though_its_application_fails() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        raise RuntimeError
+
+    async def main() -> None:
+        _, client = connected(protocol, application)
+        client.send(GET)
+        await turn_until(lambda: client.closed)
+        assert client.text.startswith(b"HTTP/1.1 200 ")
+
+    with front() as protocol:
+        asyncio.run(main())
 
 
 def test_what_is_held_goes_before_the_end_that_a_client_sends() -> None:
@@ -363,14 +333,14 @@ def test_what_is_held_goes_before_the_end_that_a_client_sends() -> None:
         made.eof_received()
         assert client.written == [b"held"]
 
-    with ours() as protocol:
+    with front() as protocol:
         asyncio.run(main())
 
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_answer_is_counted_before_it_is_written(waits: bool) -> None:
     slots = Slots()
-    counter = TurnCounter(slots.take(0))
+    counter = Counter(slots.take(0))
     seen = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -379,7 +349,6 @@ def test_an_answer_is_counted_before_it_is_written(waits: bool) -> None:
         await hello()(scope, receive, send)
 
     async def main() -> None:
-        counter.later = asyncio.get_running_loop().call_soon
         made = [connected(protocol, application) for _ in range(3)]
         clients = [client for _, client in made]
         for client in clients:
@@ -395,7 +364,7 @@ def test_an_answer_is_counted_before_it_is_written(waits: bool) -> None:
             each.data_received(GET + GET)
         await turn_until(lambda: (6, 6) in seen)
 
-    with ours(counter=counter) as protocol:
+    with front(observers=Observers([counter])) as protocol:
         asyncio.run(main())
     assert all(answers <= counted for answers, counted in seen)
 
@@ -426,5 +395,5 @@ def test_the_time_between_requests() -> None:
         await turn_until(lambda: client.closed)
         assert loop.time() - last > 0.3
 
-    with ours() as protocol:
+    with front() as protocol:
         asyncio.run(main())

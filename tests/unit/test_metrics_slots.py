@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from paddock.metrics.slots import BUCKETS, CHUNK, METHODS, STATUSES, Counter, Slot, Slots, TurnCounter
+from paddock.metrics.slots import BUCKETS, CHUNK, METHODS, STATUSES, Counter, Slot, Slots
 from paddock.metrics.workers import REASONS, STATES, WANTED, Workers
 
 
@@ -118,23 +118,6 @@ def test_in_flight() -> None:
     counter.ended(exchange())
 
     assert slots.total().in_flight == 1
-
-
-def test_a_turn_of_the_event_loop_is_counted_at_its_end() -> None:
-    slots, ends = Slots(), []
-    counter = TurnCounter(slots.take(0))
-    count(counter, exchange())
-    counter.later = ends.append
-    count(counter, exchange(status=500), 2)
-    counter.begun(exchange())
-    assert slots.total().statuses("GET") == dict.fromkeys(STATUSES, 0) | {"2xx": 1}
-
-    (end,) = ends
-    end()
-    assert slots.total().statuses("GET") == dict.fromkeys(STATUSES, 0) | {"2xx": 1, "5xx": 2}
-    assert slots.total().in_flight == 1
-    counter.ended(exchange())
-    assert ends == [end, end]
 
 
 def test_what_the_image_answers_or_asks_itself_is_not_counted() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import mmap
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from operator import add
 from threading import local
 from typing import TYPE_CHECKING, Any
@@ -233,51 +233,3 @@ class Counter:
         cells[SENT] += exchange.sent
         if received := exchange.received:
             cells[RECEIVED] += received
-
-
-class TurnCounter(Counter):
-    """Counts on an event loop, what belongs to one turn of it together.
-
-    That takes a third of the time: one by one, what counting needs has left the processor's caches each time. Before
-    answers are written, `flush` is called, so that a worker which is killed takes no count of them with it.
-    """
-
-    later: Callable[[Callable[[], None]], Any] | None = None
-    """What calls a function at the end of the event loop's turn; None counts at once."""
-
-    def __init__(self, slot: Slot) -> None:
-        """Count in `slot`."""
-        super().__init__(slot)
-        self.fresh = 0
-        self.over: list[Exchange] = []
-        self.waiting = False
-
-    def begun(self, exchange: Exchange) -> None:
-        """Note that a request has begun."""
-        self.fresh += 1
-        if not self.waiting:
-            self.wait()
-
-    def ended(self, exchange: Exchange) -> None:
-        """Note a request whose answer has ended."""
-        self.over.append(exchange)
-        if not self.waiting:
-            self.wait()
-
-    def wait(self) -> None:
-        """Count at the end of the turn."""
-        if self.later is None:
-            self.flush()
-        else:
-            self.waiting = True
-            self.later(self.flush)
-
-    def flush(self) -> None:
-        """Count what has been noted."""
-        self.waiting = False
-        fresh, self.fresh = self.fresh, 0
-        over, self.over = self.over, []
-        cells, _ = self.own.lane
-        cells[BEGUN] += fresh
-        for exchange in over:
-            super().ended(exchange)

@@ -20,7 +20,7 @@ from paddock.dump import descriptor
 from paddock.errors import EXIT_FAILURE
 from paddock.logs.access import AccessLog, access_log, is_own_way
 from paddock.marks import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
-from paddock.metrics.slots import Counter, Slot, TurnCounter
+from paddock.metrics.slots import Counter, Slot
 from paddock.settings import own
 from paddock.watchdog import Watchdog, reset_signals
 from paddock.workers.exchange import Observer, Observers
@@ -55,7 +55,6 @@ class BootingWorker(Worker):  # type: ignore[misc]
     access_log: AccessLog | None = None
     slot: Slot | None = None
     """Where this worker counts, with METRICS_BIND."""
-    turn_counter: TurnCounter | None = None
     memory: ResidentMemory | None = None
     """What this worker holds, with MAX_WORKER_MEMORY."""
     draining = False
@@ -105,20 +104,12 @@ class BootingWorker(Worker):  # type: ignore[misc]
             atexit.register(log.flush)
         if self.slot:
             self.slot.threads = 0 if self.kind.asgi else self.cfg.threads
-            self.observers.append(self.counter_in(self.slot))
+            self.observers.append(Counter(self.slot))
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
                 self.log.warning("%s", warning)
         self.told = Observers(self.observers)
         self.adopt()
-
-    def counter_in(self, slot: Slot) -> Counter:
-        """Return what counts this worker's requests in `slot`."""
-        if not self.kind.asgi:
-            return Counter(slot)
-        self.turn_counter = TurnCounter(slot)
-        atexit.register(self.turn_counter.flush)
-        return self.turn_counter
 
     def adopt(self) -> None:
         """Prepare for the application in `wsgi`, once it is imported."""
@@ -166,8 +157,6 @@ class BootingWorker(Worker):  # type: ignore[misc]
         self.cfg.worker_abort(self)
         if self.access_log:
             self.access_log.flush()
-        if self.turn_counter:
-            self.turn_counter.flush()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(EXIT_FAILURE)

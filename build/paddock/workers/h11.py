@@ -9,7 +9,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from paddock.workers.limits import Limits
-from paddock.workers.protocols import BODY, HEAD, PIECE, Limited
+from paddock.workers.protocols import BODY, HEAD, PIECE, Flow, Limited
 
 
 class Connection(h11.Connection):
@@ -71,6 +71,7 @@ class H11(Limited, H11Protocol):
     """With h11, which keeps a head until it is complete, and bounds it."""
 
     conn: Connection
+    flow: Flow
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -7,6 +7,8 @@ https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/httptools_imp
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from contextvars import Context, copy_context
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,13 +24,61 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from paddock.workers.cycle import Cycle
 from paddock.workers.protocols import BODY, HEAD, PIECE, READ, WAITING, Limited, give_up
-from paddock.workers.turn import Cork, Turn
+
+
+class Cork:
+    """A transport that joins the head of an answer with the first part of its body, and holds nothing else.
+
+    Uvicorn writes them one by one, and uvloop and asyncio make a system call, and often a packet, of each write.
+    """
+
+    __slots__ = ("begins", "head", "is_closing", "transport")
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self.is_closing = transport.is_closing
+        self.head = b""
+        self.begins = False
+        """Whether somebody flushes as soon as the application that runs waits for something."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def hold(self, head: bytes) -> None:
+        """Write a head with what comes next, or when the application waits for something."""
+        self.head = head
+        if not self.begins:
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def write(self, data: bytes) -> None:
+        """Write the head, if it is held, and `data`."""
+        if self.is_closing():
+            return
+        if self.head:
+            parts, self.head = [self.head, data], b""
+            self.transport.writelines(parts)
+        elif data:
+            self.transport.write(data)
+
+    def flush(self) -> None:
+        """Write the head, if it is held."""
+        if self.head:
+            self.write(b"")
+
+    def close(self) -> None:
+        """Write what is held, and close."""
+        self.flush()
+        self.transport.close()
+
+    def write_eof(self) -> None:
+        """Write what is held, and close for writing."""
+        self.flush()
+        self.transport.write_eof()
 
 
 class HttpTools(Limited, HttpToolsProtocol):
     """With httptools, which hands over the parts of a head as they come."""
 
-    turn: ClassVar[Turn]
     fine: ClassVar[int]
     """Limits.fine"""
     fed = 0
@@ -45,9 +95,9 @@ class HttpTools(Limited, HttpToolsProtocol):
     """The loop's time since which the connection waits for a request; None while it does not."""
 
     def connection_made(self, transport: Any) -> None:
-        """Remember the context in which applications are called, and hold what they answer for a moment."""
+        """Remember the context in which applications are called, and join the heads of answers with their bodies."""
         self.context = copy_context()
-        self.cork = Cork(transport, self.turn)
+        self.cork = Cork(transport)
         super().connection_made(self.cork)  # type: ignore[arg-type]
 
     def eof_received(self) -> None:
@@ -207,7 +257,27 @@ class HttpTools(Limited, HttpToolsProtocol):
         self.serving = cycle
         # Not in the context of the request before this one, of which this may be a part.
         context = Context() if self.config.reset_contextvars else self.context.copy()
-        self.turn.start(cycle.run_asgi(app), context, self.tasks)
+        # Not at once: this may be the parser's callback, or the answer before.
+        self.loop.call_soon(self.begin, cycle.run_asgi(app), context)
+
+    def begin(self, coroutine: Any, context: Context) -> None:
+        """Run a coroutine as far as it goes without waiting, which for many is to their end, and the rest as a task.
+
+        Where the application has a way of its own to make tasks, all of it is one.
+        https://docs.python.org/3/library/asyncio-task.html#asyncio.Task
+        """
+        loop, cork = self.loop, self.cork
+        if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
+            cork.begins = True
+            task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+            cork.begins = False
+            cork.flush()
+            if task.done():
+                return
+        else:
+            task = loop.create_task(coroutine, context=context)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     # The time between requests. One timer looks how long it was: Uvicorn sets and cancels one for each request.
 

@@ -7,7 +7,7 @@ head is complete and was large enough to exceed one, and time only while a reque
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +16,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from paddock.workers.exchange import NOBODY, Observers
 from paddock.workers.limits import PHRASES, Limits, answer
-from paddock.workers.turn import Turn
 
 HEAD = "head"
 BODY = "body"
@@ -275,13 +274,10 @@ def give_up(cycle: Any, status: int = 0) -> None:
         end(status)
 
 
-def protocol_class(
-    name: str, limits: Limits, observers: Observers = NOBODY, before_writing: Callable[[], None] | None = None
-) -> type[asyncio.Protocol] | str:
+def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> type[asyncio.Protocol] | str:
     """Return what Uvicorn shall use for a value of UVICORN_HTTP: a class with `limits`, or the name of one without.
 
-    The `observers` are told of those that it refuses for want of a request. With httptools, `before_writing` is called
-    before what is answered is written.
+    The `observers` are told of those that it refuses for want of a request.
     """
     attributes = {"limits": limits, "clock": Clock(), "observers": observers}
     if name == "zttp":
@@ -294,4 +290,4 @@ def protocol_class(
     # It builds on this module.
     from paddock.workers.httptools import HttpTools
 
-    return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine, "turn": Turn(before_writing)})
+    return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine})

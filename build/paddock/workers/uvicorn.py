@@ -255,8 +255,6 @@ class UvicornWorker(BootingWorker):
             return
         if self.access_log:
             self.access_log.serve_scopes(self.cfg.root_path, loop.call_soon)
-        if self.turn_counter:
-            self.turn_counter.later = loop.call_soon
         heart = loop.create_task(self.beat())
         try:
             await server.serve(sockets=[listener.sock for listener in self.sockets])
@@ -266,9 +264,8 @@ class UvicornWorker(BootingWorker):
             await self.end_tasks(asyncio.all_tasks() - {this})
             await loop.shutdown_asyncgens()
             # There are no more turns to wait for, and what holds a loop of uvloop's is never freed.
-            for observer in (self.access_log, self.turn_counter):
-                if observer:
-                    observer.later = None
+            if self.access_log:
+                self.access_log.later = None
 
     async def end_tasks(self, tasks: set[asyncio.Task[Any]]) -> None:
         """Cancel what the application left running, and let it clean up."""
@@ -355,8 +352,7 @@ class UvicornWorker(BootingWorker):
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
         # Believing proxies is the matter of `forwarded`, not of Uvicorn's own middleware.
-        count = self.turn_counter.flush if self.turn_counter else None
-        protocol = protocol_class(options["http"], Limits.of(cfg), self.told, before_writing=count)
+        protocol = protocol_class(options["http"], Limits.of(cfg), self.told)
         return options | {"http": protocol, "proxy_headers": False}
 
 
