@@ -1,7 +1,6 @@
 """What happens from the import to the first request: once for each worker, and once in the log when it fails."""
 
 import re
-import time
 
 import pytest
 
@@ -30,7 +29,6 @@ SERVER_FRAME = re.compile(r'File "[^"]*(/gunicorn/|/uvicorn/|/paddock/|importlib
 """A line of a traceback that is not the application's."""
 
 HOW = [
-    pytest.param({"WORKERS": "1"}, id="one"),
     pytest.param({"WORKERS": "4"}, id="four"),
     pytest.param({"WORKERS": "4", "PRELOAD_APP": "true"}, id="preload"),
 ]
@@ -82,12 +80,10 @@ BROKEN = {
 
 @pytest.mark.parametrize("environment", HOW)
 @pytest.mark.parametrize("broken", BROKEN)
-def test_failure_is_told_once(finish, project, broken, environment):
+def test_failure_is_told_once(attempt, project, broken, environment):
     files, last_line, advice = BROKEN[broken]
-    begun = time.monotonic()
-    outcome = finish(volumes=project(files), environment={"APP_MODULE": "main", **environment} | spec(broken))
+    outcome = attempt(volumes=project(files), environment={"APP_MODULE": "main", **environment} | spec(broken))
 
-    assert time.monotonic() - begun < 10
     assert outcome.status == 1
     assert outcome.out == ""
     assert outcome.err.count(last_line) == 1, outcome.err
@@ -103,30 +99,31 @@ def spec(broken):
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_check_tells_the_same(finish, project, broken):
+def test_check_tells_the_same(attempt, project, broken):
     files, last_line, advice = BROKEN[broken]
-    outcome = finish(command=["check"], volumes=project(files), environment={"APP_MODULE": "main"} | spec(broken))
+    outcome = attempt(command=["check"], volumes=project(files), environment={"APP_MODULE": "main"} | spec(broken))
 
     assert outcome.status == 1
     assert outcome.out == ""
     assert outcome.err.count(last_line) == outcome.err.count(advice) == 1
     (failure,) = text_events(outcome.err)
+    assert failure.logger == "paddock"
     assert failure.message.startswith(advice)
     assert failure.block[-1].startswith(last_line)
     assert not SERVER_FRAME.search(outcome.err)
 
 
-def test_traceback_has_every_frame_of_the_application(finish, project):
-    outcome = finish(volumes=project(BROKEN["exception"][0]), environment={"APP_MODULE": "main"})
+def test_traceback_has_every_frame_of_the_application(attempt, project):
+    outcome = attempt(volumes=project(BROKEN["exception"][0]), environment={"APP_MODULE": "main"})
 
     frames = re.findall(r'File "([^"]*)", line (\d+)', outcome.err)
     assert frames == [("/app/main.py", "1"), ("/app/broken.py", "4"), ("/app/broken.py", "2")]
 
 
-def test_application_that_is_named_for_a_server_is_not_taken_for_one(finish, project):
+def test_application_that_is_named_for_a_server_is_not_taken_for_one(attempt, project):
     """Frames are left out by module, not by words in a path."""
     files = {"gunicorn_app/__init__.py": "", "gunicorn_app/main.py": "raise LookupError('mine')\n"}
-    outcome = finish(volumes=project(files), environment={"APP_MODULE": "gunicorn_app.main:app"})
+    outcome = attempt(volumes=project(files), environment={"APP_MODULE": "gunicorn_app.main:app"})
 
     assert 'File "/app/gunicorn_app/main.py", line 1' in outcome.err
 
@@ -139,19 +136,18 @@ CRASHES = {
 }
 
 
-@pytest.mark.parametrize("environment", [{"WORKERS": "1"}, {"WORKERS": "4"}], ids=["one", "four"])
-@pytest.mark.parametrize("crash", CRASHES)
-def test_crash_at_import_ends_the_container(finish, project, crash, environment):
+@pytest.mark.parametrize(("crash", "workers"), [*((crash, "4") for crash in CRASHES), ("exit-1", "1")])
+def test_crash_at_import_ends_the_container(finish, project, crash, workers):
     """Not the endless respawn of a server that nobody can reach."""
-    begun = time.monotonic()
     files = {"main.py": CRASHES[crash] + SERVES}
-    outcome = finish(volumes=project(files), environment=environment)
+    outcome = finish(volumes=project(files), environment={"WORKERS": workers})
 
-    assert time.monotonic() - begun < 10
     assert outcome.status == 1
     assert outcome.err.count("Booting worker") == 1
     assert outcome.err.count("before it could serve") == 1
     assert "Traceback" not in outcome.err
+    # A crash is dumped with every frame, and nothing else shows the server's own.
+    assert ('File "/opt/paddock' in outcome.err) == (crash == "segfault")
 
 
 LIFESPAN_FAILS = """
@@ -176,12 +172,10 @@ async def app(scope, receive, send):
 @pytest.mark.parametrize(
     ("source", "lifespan"), [(LIFESPAN_FAILS, "auto"), (LIFESPAN_FAILS, "on"), (LIFESPAN_RAISES, "on")]
 )
-def test_lifespan_that_fails_ends_the_start(finish, project, source, lifespan, workers):
-    begun = time.monotonic()
+def test_lifespan_that_fails_ends_the_start(attempt, project, source, lifespan, workers):
     environment = {"UVICORN_LIFESPAN": lifespan, "WORKERS": workers}
-    outcome = finish(volumes=project({"main.py": source}), environment=environment)
+    outcome = attempt(volumes=project({"main.py": source}), environment=environment)
 
-    assert time.monotonic() - begun < 10
     assert outcome.status == 1
     assert outcome.err.count("ConnectionError: no database" if source is LIFESPAN_RAISES else "no database") == 1
     assert outcome.err.count("Booting worker") == 1
@@ -189,10 +183,8 @@ def test_lifespan_that_fails_ends_the_start(finish, project, source, lifespan, w
 
 
 def test_address_in_use_ends_the_start(finish):
-    begun = time.monotonic()
     outcome = finish("asgi.py", environment={"BIND": "0.0.0.0:8000,127.0.0.1:8000", "WORKERS": "1"})
 
-    assert time.monotonic() - begun < 8
     assert outcome.status != 0
     assert re.search("in use", outcome.err)
     assert "Traceback" not in outcome.err

@@ -44,16 +44,16 @@ def test_exports_reach_the_application_and_the_settings(start, hooks):
     wait_until(lambda: container.workers() == 3, "three workers")
 
 
-def test_an_export_that_is_no_valid_setting_is_refused(finish, hooks):
-    outcome = finish("observed.py", volumes=hooks({"10-settings.envsh": "export WORKERS=four\n"}))
+def test_an_export_that_is_no_valid_setting_is_refused(attempt, hooks):
+    outcome = attempt("observed.py", volumes=hooks({"10-settings.envsh": "export WORKERS=four\n"}))
 
     assert outcome.status == 78
     assert said(outcome.err) == ["WORKERS='four': expected auto, or a whole number from 1 to 1024"]
 
 
 @pytest.mark.parametrize("command", [["check"], ["config"], ["settings"], ["health"], ["env"], ["python", "-c", ""]])
-def test_hooks_run_only_for_serve(finish, hooks, command):
-    outcome = finish("observed.py", command, volumes=hooks({"10-hook.sh": "#!/bin/sh\necho the hook ran\n"}))
+def test_hooks_run_only_for_serve(attempt, hooks, command):
+    outcome = attempt("observed.py", command, volumes=hooks({"10-hook.sh": "#!/bin/sh\necho the hook ran\n"}))
 
     assert outcome.status == 0
     assert "the hook ran" not in outcome.out + outcome.err
@@ -88,8 +88,8 @@ def test_what_is_no_hook_is_skipped_with_a_message(start, hooks):
         ("10-fails.sh", "#!/bin/sh\r\necho\r\n", "CRLF"),
     ],
 )
-def test_a_failing_hook_stops_the_start(finish, hooks, name, text, reason):
-    outcome = finish("observed.py", volumes=hooks({name: text, "20-later.sh": "#!/bin/sh\necho later\n"}))
+def test_a_failing_hook_stops_the_start(attempt, hooks, name, text, reason):
+    outcome = attempt("observed.py", volumes=hooks({name: text, "20-later.sh": "#!/bin/sh\necho later\n"}))
 
     assert outcome.status == 1
     assert f"/docker-entrypoint.d/{name}" in outcome.err
@@ -98,8 +98,8 @@ def test_a_failing_hook_stops_the_start(finish, hooks, name, text, reason):
     assert outcome.out == ""
 
 
-def test_a_wrong_configuration_is_said_before_any_hook_runs(finish, hooks):
-    outcome = finish(
+def test_a_wrong_configuration_is_said_before_any_hook_runs(attempt, hooks):
+    outcome = attempt(
         "observed.py", environment={"WORKERS": "four"}, volumes=hooks({"10-hook.sh": "#!/bin/sh\necho ran\n"})
     )
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Container
 from events import said
 from paddock.parsers import Text
 from paddock.settings import SETTINGS
@@ -157,18 +156,13 @@ def batches():
 
 
 @pytest.fixture(scope="module")
-def outcomes(engine, slim):
+def outcomes(bystander):
     """Each of `batches()`, and how it ended."""
-    result = []
-    for environment in batches():
-        container = Container(engine.containers.run(slim, environment=environment, detach=True))
-        try:
-            result.append((environment, container.outcome()))
-        finally:
-            container.raw.remove(force=True)
-    return result
+    container, _ = bystander
+    return [(environment, container.attempt("paddock", environment=environment)) for environment in batches()]
 
 
+@pytest.mark.xdist_group("wrong-values")
 @pytest.mark.parametrize(("variable", "value", "expected"), WRONG)
 def test_value_is_refused(outcomes, variable, value, expected):
     outcome = next(outcome for environment, outcome in outcomes if environment.get(variable) == value)
@@ -178,6 +172,7 @@ def test_value_is_refused(outcomes, variable, value, expected):
     assert expected in error
 
 
+@pytest.mark.xdist_group("wrong-values")
 def test_nothing_but_the_wrong_values_is_refused(outcomes):
     assert [len(refusals(outcome)) for _, outcome in outcomes] == [len(environment) for environment, _ in outcomes]
 
@@ -205,29 +200,29 @@ def test_nothing_but_the_wrong_values_is_refused(outcomes):
         ("GUNICORN_LOGCONFIG_JSON", "/nope", "/nope"),
     ],
 )
-def test_value_that_is_wrong_in_this_image_is_refused(finish, variable, value, expected):
-    error = only(refusals(finish("observed.py", environment={variable: value})))
+def test_value_that_is_wrong_in_this_image_is_refused(attempt, variable, value, expected):
+    error = only(refusals(attempt("observed.py", environment={variable: value})))
 
     assert re.match(rf"{variable}[=:]", error)
     assert value in error
     assert expected in error
 
 
-def test_every_error_is_said_at_once(finish):
+def test_every_error_is_said_at_once(attempt):
     environment = {"WORKERS": "four", "TIMEOUT": "30s", "LOG_LEVEL": "loud"}
 
-    assert sorted(refusals(finish(environment=environment))) == [
+    assert sorted(refusals(attempt(environment=environment))) == [
         "LOG_LEVEL='loud': expected debug, info, warning, error or critical",
         "TIMEOUT='30s': expected a whole number of seconds from 0 to 86400",
         "WORKERS='four': expected auto, or a whole number from 1 to 1024",
     ]
 
 
-def test_every_setting_with_a_form_refuses_nonsense_at_once(finish):
+def test_every_setting_with_a_form_refuses_nonsense_at_once(attempt):
     nonsense = "(!)"
     takes_any_text = {s.name for s in SETTINGS if Text() in (s.parser, getattr(s.parser, "item", None))}
 
-    errors = refusals(finish(environment={s.name: nonsense for s in SETTINGS}))
+    errors = refusals(attempt(environment={s.name: nonsense for s in SETTINGS}))
 
     refused = {error.partition("=")[0] for error in errors}
     assert takes_any_text == {*("CIPHERS", "KEYFILE_PASSWORD", "RELOAD_EXCLUDES", "RELOAD_INCLUDES", "REQUIRED_FILES")}
@@ -235,8 +230,8 @@ def test_every_setting_with_a_form_refuses_nonsense_at_once(finish):
     assert not refused & (takes_any_text - {"REQUIRED_FILES"})
 
 
-def test_errors_of_every_layer_are_said_at_once(finish, mount):
-    outcome = finish(
+def test_errors_of_every_layer_are_said_at_once(attempt, mount):
+    outcome = attempt(
         command=["serve", "--threads", "0", "--nonsense"],
         environment={"TIMEOUT": "soon", "GUNICORN_CMD_ARGS": "--workers=0"},
         volumes=mount("/app/gunicorn_conf.py", "keepalive = 'long'\nloglevel = 'loud'\n"),
@@ -258,18 +253,18 @@ def test_errors_of_every_layer_are_said_at_once(finish, mount):
 # Settings that are wrong together
 
 
-def test_conflicts_are_said_beside_wrong_values(finish):
+def test_conflicts_are_said_beside_wrong_values(attempt):
     environment = {"WORKERS": "four", "RELOAD": "true", "PRELOAD_APP": "true", "ACCESS_LOG_FORMAT": "100%"}
 
-    names = {re.split("[=:]", error)[0] for error in refusals(finish("observed.py", environment=environment))}
+    names = {re.split("[=:]", error)[0] for error in refusals(attempt("observed.py", environment=environment))}
     assert names == {"WORKERS", "RELOAD", "ACCESS_LOG_FORMAT"}
 
 
 @pytest.fixture
 def tls(mount):
-    """A certificate and its key, in /tls."""
+    """A certificate and its key, in /config."""
     crt, key = ((TLS / f"localhost.{kind}").read_text() for kind in ("crt", "key"))
-    return mount("/tls/localhost.crt", crt) | mount("/tls/localhost.key", key)
+    return mount("/config/localhost.crt", crt) | mount("/config/localhost.key", key)
 
 
 @pytest.mark.parametrize(
@@ -283,19 +278,19 @@ def tls(mount):
             "GUNICORN_RELOAD_EXTRA_FILES",
             "RELOAD_INCLUDES",
         ),
-        ({"KEYFILE": "/tls/localhost.key"}, "KEYFILE", "set without CERTFILE"),
-        ({"CERTFILE": "/tls/localhost.crt"}, "CERTFILE", "KEYFILE is not set"),
-        ({"CERTFILE": "/tls/localhost.key", "KEYFILE": "/tls/localhost.key"}, "CERTFILE", "holds no certificate"),
-        ({"CERTFILE": "/tls/localhost.crt", "KEYFILE": "/tls/localhost.crt"}, "KEYFILE", "holds no private key"),
+        ({"KEYFILE": "/config/localhost.key"}, "KEYFILE", "set without CERTFILE"),
+        ({"CERTFILE": "/config/localhost.crt"}, "CERTFILE", "KEYFILE is not set"),
+        ({"CERTFILE": "/config/localhost.key", "KEYFILE": "/config/localhost.key"}, "CERTFILE", "holds no certificate"),
+        ({"CERTFILE": "/config/localhost.crt", "KEYFILE": "/config/localhost.crt"}, "KEYFILE", "holds no private key"),
         ({"CERT_REQS": "2"}, "CERT_REQS", "CERTFILE"),
-        ({"CA_CERTS": "/tls/localhost.crt"}, "CA_CERTS", "CERTFILE"),
+        ({"CA_CERTS": "/config/localhost.crt"}, "CA_CERTS", "CERTFILE"),
         (
-            {"CERTFILE": "/tls/localhost.crt", "KEYFILE": "/tls/localhost.key", "CERT_REQS": "2"},
+            {"CERTFILE": "/config/localhost.crt", "KEYFILE": "/config/localhost.key", "CERT_REQS": "2"},
             "CERT_REQS",
             "needs CA_CERTS",
         ),
         (
-            {"CERTFILE": "/tls/localhost.crt", "KEYFILE": "/tls/localhost.key", "CIPHERS": "ROT13"},
+            {"CERTFILE": "/config/localhost.crt", "KEYFILE": "/config/localhost.key", "CIPHERS": "ROT13"},
             "CIPHERS",
             "names no cipher",
         ),
@@ -316,24 +311,24 @@ def tls(mount):
         ({"APP_TYPE": "asgi2", "WORKER_CLASS": "asgi"}, "WORKER_CLASS", "serves ASGI 3 applications only"),
     ],
 )
-def test_settings_that_do_not_fit_together_are_refused(finish, tls, environment, name, expected):
-    errors = refusals(finish("observed.py", environment=environment, volumes=tls))
+def test_settings_that_do_not_fit_together_are_refused(attempt, tls, environment, name, expected):
+    errors = refusals(attempt("observed.py", environment=environment, volumes=tls))
 
     assert all(error.startswith(name) for error in errors)
     assert any(expected in error for error in errors)
 
 
 @pytest.mark.parametrize("kind", ["EC", "RSA"])
-def test_a_key_of_another_certificate_is_refused(finish, mount, tls, other_keys, kind):
-    outcome = finish(
+def test_a_key_of_another_certificate_is_refused(attempt, mount, tls, other_keys, kind):
+    outcome = attempt(
         "observed.py",
-        environment={"CERTFILE": "/tls/localhost.crt", "KEYFILE": "/keys/other.key"},
-        volumes=tls | mount("/keys/other.key", other_keys[kind]),
+        environment={"CERTFILE": "/config/localhost.crt", "KEYFILE": "/config/other.key"},
+        volumes=tls | mount("/config/other.key", other_keys[kind]),
     )
 
     error = only(refusals(outcome))
-    assert error.startswith("KEYFILE='/keys/other.key': ")
-    assert "CERTFILE='/tls/localhost.crt'" in error
+    assert error.startswith("KEYFILE='/config/other.key': ")
+    assert "CERTFILE='/config/localhost.crt'" in error
 
 
 @pytest.fixture(scope="module")
@@ -345,8 +340,8 @@ def other_keys(engine, slim):
 
 
 @pytest.mark.parametrize("preload", ["true", "false"])
-def test_a_conflict_with_the_application_is_said_once_it_is_known(finish, preload):
-    outcome = finish("observed.py", environment={"PROXY_PROTOCOL": "v1", "PRELOAD_APP": preload, "WORKERS": "2"})
+def test_a_conflict_with_the_application_is_said_once_it_is_known(attempt, preload):
+    outcome = attempt("observed.py", environment={"PROXY_PROTOCOL": "v1", "PRELOAD_APP": preload, "WORKERS": "2"})
 
     assert outcome.status == 78
     assert outcome.err.count("PROXY_PROTOCOL") == 1
@@ -355,8 +350,8 @@ def test_a_conflict_with_the_application_is_said_once_it_is_known(finish, preloa
 
 
 @pytest.mark.parametrize("preload", ["true", "false"])
-def test_a_worker_class_for_other_applications_is_refused_once_it_is_known(finish, preload):
-    outcome = finish("observed.py", environment={"WORKER_CLASS": "gthread", "PRELOAD_APP": preload, "WORKERS": "2"})
+def test_a_worker_class_for_other_applications_is_refused_once_it_is_known(attempt, preload):
+    outcome = attempt("observed.py", environment={"WORKER_CLASS": "gthread", "PRELOAD_APP": preload, "WORKERS": "2"})
 
     assert outcome.status == 78
     assert outcome.err.count("serves WSGI applications only") == 1
@@ -375,42 +370,42 @@ def test_a_worker_class_for_other_applications_is_refused_once_it_is_known(finis
         ("4", 0o600, "Permission denied"),
     ],
 )
-def test_a_file_with_a_wrong_value_is_refused(finish, mount, content, mode, expected):
+def test_a_file_with_a_wrong_value_is_refused(attempt, mount, content, mode, expected):
     volumes = mount("/run/secrets/workers", content, mode)
-    error = only(refusals(finish(environment={"WORKERS_FILE": "/run/secrets/workers"}, volumes=volumes)))
+    error = only(refusals(attempt(environment={"WORKERS_FILE": "/run/secrets/workers"}, volumes=volumes)))
 
     assert error.startswith("WORKERS_FILE='/run/secrets/workers': ")
     assert expected in error
 
 
 @pytest.mark.parametrize(("path", "expected"), [("/nope", "No such file or directory"), ("/etc", "Is a directory")])
-def test_a_file_that_cannot_be_read_is_refused(finish, path, expected):
-    error = only(refusals(finish(environment={"TIMEOUT_FILE": path})))
+def test_a_file_that_cannot_be_read_is_refused(attempt, path, expected):
+    error = only(refusals(attempt(environment={"TIMEOUT_FILE": path})))
 
     assert error.startswith(f"TIMEOUT_FILE={path!r}: ")
     assert expected in error
 
 
 @pytest.mark.parametrize("name", ["WORKERS", "WEB_CONCURRENCY", "GUNICORN_BACKLOG", "DB_PASSWORD"])
-def test_a_variable_and_its_file_together_are_refused(finish, mount, name):
+def test_a_variable_and_its_file_together_are_refused(attempt, mount, name):
     environment = {name: "4", f"{name}_FILE": "/run/secrets/it", "SECRETS_ENV": "DB_PASSWORD"}
-    error = only(refusals(finish(environment=environment, volumes=mount("/run/secrets/it", "5"))))
+    error = only(refusals(attempt(environment=environment, volumes=mount("/run/secrets/it", "5"))))
 
     assert error.startswith(name)
     assert f"{name}_FILE" in error
     assert "both set" in error
 
 
-def test_a_missing_file_of_a_secret_is_refused(finish):
-    error = only(refusals(finish(environment={"SECRETS_ENV": "DB_PASSWORD", "DB_PASSWORD_FILE": "/run/secrets/db"})))
+def test_a_missing_file_of_a_secret_is_refused(attempt):
+    error = only(refusals(attempt(environment={"SECRETS_ENV": "DB_PASSWORD", "DB_PASSWORD_FILE": "/run/secrets/db"})))
 
     assert error.startswith("DB_PASSWORD_FILE")
     assert "No such file or directory" in error
 
 
-def test_secrets_are_never_shown(finish, mount):
+def test_secrets_are_never_shown(attempt, mount):
     secret = "hunter2-hunter2"
-    outcome = finish(
+    outcome = attempt(
         environment={
             "KEYFILE_PASSWORD": secret,
             "KEYFILE_PASSWORD_FILE": "/run/secrets/password",
@@ -433,8 +428,8 @@ def test_secrets_are_never_shown(finish, mount):
     assert secret not in outcome.err
 
 
-def test_a_secret_that_is_wrong_is_not_shown(finish):
-    outcome = finish("observed.py", environment={"GUNICORN_RAW_ENV": "hunter2"})
+def test_a_secret_that_is_wrong_is_not_shown(attempt):
+    outcome = attempt("observed.py", environment={"GUNICORN_RAW_ENV": "hunter2"})
 
     assert only(refusals(outcome)).startswith("GUNICORN_RAW_ENV: ")
     assert "hunter2" not in outcome.err
@@ -463,19 +458,19 @@ def test_a_secret_that_is_wrong_is_not_shown(finish):
     ],
 )
 @pytest.mark.parametrize("layer", ["command line", "GUNICORN_CMD_ARGS"])
-def test_a_bad_flag_is_refused(finish, layer, flags, expected):
+def test_a_bad_flag_is_refused(attempt, layer, flags, expected):
     if layer == "GUNICORN_CMD_ARGS":
-        outcome = finish("observed.py", environment={layer: " ".join(flags)})
+        outcome = attempt("observed.py", environment={layer: " ".join(flags)})
         expected = [layer if word == "command line" else word for word in expected]
     else:
-        outcome = finish("observed.py", ["serve", *flags])
+        outcome = attempt("observed.py", ["serve", *flags])
 
     error = only(refusals(outcome))
     assert all(word in error for word in expected), error
 
 
-def test_broken_quotes_in_gunicorn_cmd_args_are_refused(finish):
-    error = only(refusals(finish(environment={"GUNICORN_CMD_ARGS": '--workers "3'})))
+def test_broken_quotes_in_gunicorn_cmd_args_are_refused(attempt):
+    error = only(refusals(attempt(environment={"GUNICORN_CMD_ARGS": '--workers "3'})))
 
     assert error == "GUNICORN_CMD_ARGS='--workers \"3': No closing quotation"
 
@@ -497,8 +492,8 @@ def test_broken_quotes_in_gunicorn_cmd_args_are_refused(finish):
         ("uvicorn_ws = 'socketio'\n", ["uvicorn_ws", "socketio", "expected auto, none"]),
     ],
 )
-def test_a_broken_gunicorn_file_is_refused(finish, mount, text, expected):
-    outcome = finish("observed.py", volumes=mount("/app/gunicorn_conf.py", text))
+def test_a_broken_gunicorn_file_is_refused(attempt, mount, text, expected):
+    outcome = attempt("observed.py", volumes=mount("/app/gunicorn_conf.py", text))
 
     error = only(refusals(outcome))
     assert "/app/gunicorn_conf.py" in error
@@ -514,14 +509,14 @@ def test_a_broken_gunicorn_file_is_refused(finish, mount, text, expected):
         ("access_log_format = '100%'\n", "ACCESS_LOG_FORMAT"),
     ],
 )
-def test_a_gunicorn_file_that_does_not_fit_is_refused(finish, mount, text, expected):
-    outcome = finish("observed.py", volumes=mount("/app/gunicorn_conf.py", text))
+def test_a_gunicorn_file_that_does_not_fit_is_refused(attempt, mount, text, expected):
+    outcome = attempt("observed.py", volumes=mount("/app/gunicorn_conf.py", text))
 
     assert expected in only(refusals(outcome))
 
 
-def test_an_unreadable_gunicorn_file_is_refused(finish, mount):
-    outcome = finish("observed.py", volumes=mount("/app/gunicorn_conf.py", "workers = 1\n", 0o600))
+def test_an_unreadable_gunicorn_file_is_refused(attempt, mount):
+    outcome = attempt("observed.py", volumes=mount("/app/gunicorn_conf.py", "workers = 1\n", 0o600))
 
     error = only(refusals(outcome))
     assert "/app/gunicorn_conf.py" in error
@@ -530,13 +525,14 @@ def test_an_unreadable_gunicorn_file_is_refused(finish, mount):
 
 @pytest.mark.parametrize("command", ["check", "config", "serve"])
 def test_commands_that_read_the_configuration_refuse_it_alike(finish, command):
+    """In a container for each, whose status is the command's."""
     outcome = finish(command=[command], environment={"WORKERS": "four"})
 
     assert only(refusals(outcome)) == "WORKERS='four': expected auto, or a whole number from 1 to 1024"
 
 
-def test_a_refusal_in_json_is_json(finish):
-    outcome = finish(environment={"WORKERS": "four", "LOG_FORMAT": "json"})
+def test_a_refusal_in_json_is_json(attempt):
+    outcome = attempt(environment={"WORKERS": "four", "LOG_FORMAT": "json"})
 
     line = json.loads(outcome.err)
     assert outcome.status == 78
@@ -547,9 +543,9 @@ def test_a_refusal_in_json_is_json(finish):
 # What looks wrong and is not
 
 
-def test_empty_is_unset_for_every_setting(finish):
+def test_empty_is_unset_for_every_setting(attempt):
     environment = {name: "" for setting in SETTINGS for name in (*setting.names, f"{setting.name}_FILE")}
-    outcome = finish("observed.py", ["check"], environment=environment | {"GUNICORN_CMD_ARGS": "", "UVICORN_NOPE": ""})
+    outcome = attempt("observed.py", ["check"], environment=environment | {"GUNICORN_CMD_ARGS": "", "UVICORN_NOPE": ""})
 
     assert outcome.status == 0, outcome.err
     assert outcome.err == ""
@@ -583,14 +579,14 @@ def test_kubernetes_service_links_are_passed_over_with_a_warning(start):
     ("name", "meant"),
     [("WORKER", "WORKERS"), ("TIMEOT", "TIMEOUT"), ("LOGLEVEL", "LOG_LEVEL"), ("PRELOADAPP", "PRELOAD_APP")],
 )
-def test_a_near_miss_is_a_warning(finish, name, meant):
-    outcome = finish("observed.py", ["check"], environment={name: "4"})
+def test_a_near_miss_is_a_warning(attempt, name, meant):
+    outcome = attempt("observed.py", ["check"], environment={name: "4"})
 
     assert outcome.status == 0
     assert said(outcome.err, "WARNING") == [f"{name} is set, which is no setting: did you mean {meant}?"]
 
 
-def test_variables_of_the_application_are_no_near_misses(finish):
+def test_variables_of_the_application_are_no_near_misses(attempt):
     environment = {
         "HOSTS": "a",
         "PORTS": "1",
@@ -599,7 +595,7 @@ def test_variables_of_the_application_are_no_near_misses(finish):
         "SSL_CERT_FILE": "/nope",
         "TIMEOUTS": "1",
     }
-    outcome = finish("observed.py", ["check"], environment=environment | {"REQUIRED_ENV": "RELOADS,TIMEOUTS"})
+    outcome = attempt("observed.py", ["check"], environment=environment | {"REQUIRED_ENV": "RELOADS,TIMEOUTS"})
 
     assert outcome.status == 0
     assert outcome.err == ""

@@ -88,21 +88,21 @@ def test_it_is_read_again_on_hup_and_refused_when_it_is_broken(start, folder):
 
 
 WRONG = {
-    "missing": ("/etc/log.json", None, "does not exist; expected the path of a .json, .toml or .py file"),
+    "missing": ("/config/log.json", None, "does not exist; expected the path of a .json, .toml or .py file"),
     "folder": ("/etc", None, "expected the path of a .json, .toml or .py file that can be read"),
     "other kind": ("/etc/passwd", None, "expected the path of a .json, .toml or .py file that can be read"),
-    "syntax of JSON": ("/etc/log.json", '{\n"version" 1}', "line 2: Expecting ':' delimiter"),
-    "syntax of TOML": ("/etc/log.toml", "version = 1\nroot = \n", "line 2"),
-    "syntax of Python": ("/etc/log.py", "LOGGING = (\n", "SyntaxError"),
-    "no dictionary": ("/etc/log.json", "[]", "holds a list, no dictionary"),
-    "no name": ("/etc/log.py", "OTHER = {}\n", "sets no LOGGING"),
-    "no version": ("/etc/log.json", "{}", "dictionary doesn't specify a version"),
+    "syntax of JSON": ("/config/log.json", '{\n"version" 1}', "line 2: Expecting ':' delimiter"),
+    "syntax of TOML": ("/config/log.toml", "version = 1\nroot = \n", "line 2"),
+    "syntax of Python": ("/config/log.py", "LOGGING = (\n", "SyntaxError"),
+    "no dictionary": ("/config/log.json", "[]", "holds a list, no dictionary"),
+    "no name": ("/config/log.py", "OTHER = {}\n", "sets no LOGGING"),
+    "no version": ("/config/log.json", "{}", "dictionary doesn't specify a version"),
     "handler": (
-        *("/etc/log.json", '{"version": 1, "handlers": {"x": {"class": "nope.X"}}}'),
+        *("/config/log.json", '{"version": 1, "handlers": {"x": {"class": "nope.X"}}}'),
         "Unable to configure handler 'x': Cannot resolve 'nope.X': No module named 'nope'",
     ),
     "file": (
-        *("/etc/log.json", '{"version": 1, "handlers": {"x": {"class": "logging.FileHandler", "filename": "/etc/x"}}}'),
+        *("/config/log.json", '{"version": 1, "handlers": {"x": {"class": "logging.FileHandler", "filename": "/x"}}}'),
         "Unable to configure handler 'x': cannot be written by user 10001",
     ),
 }
@@ -110,8 +110,8 @@ WRONG = {
 
 @pytest.mark.parametrize("command", ["serve", "check"])
 @pytest.mark.parametrize(("path", "text", "reason"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_named(finish, mount, path, text, reason, command):
-    outcome = finish(
+def test_what_is_wrong_is_named(attempt, mount, path, text, reason, command):
+    outcome = attempt(
         "loud.py",
         [command],
         environment={"LOG_CONFIG": path, "APP_MODULE": "main:asgi"},
@@ -124,26 +124,26 @@ def test_what_is_wrong_is_named(finish, mount, path, text, reason, command):
     assert reason in message
 
 
-def test_a_file_that_cannot_be_read(finish, mount):
-    outcome = finish(
-        "loud.py", environment={"LOG_CONFIG": "/etc/log.json"}, volumes=mount("/etc/log.json", "{}", 0o600)
+def test_a_file_that_cannot_be_read(attempt, mount):
+    outcome = attempt(
+        "loud.py", environment={"LOG_CONFIG": "/config/log.json"}, volumes=mount("/config/log.json", "{}", 0o600)
     )
 
     assert outcome.status == 78
-    assert "LOG_CONFIG='/etc/log.json': cannot be read by user 10001" in outcome.err
+    assert "LOG_CONFIG='/config/log.json': cannot be read by user 10001" in outcome.err
 
 
 OTHERS = ("GUNICORN_LOGCONFIG", "GUNICORN_LOGCONFIG_JSON", "GUNICORN_LOGCONFIG_DICT")
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_not_beside_gunicorns_own(finish, mount, other):
-    value = '{"version": 1}' if other.endswith("DICT") else "/etc/log.json"
-    environment = {"LOG_CONFIG": "/etc/log.json", other: value, "APP_MODULE": "main:asgi"}
-    outcome = finish("loud.py", environment=environment, volumes=mount("/etc/log.json", SPELLINGS["json"]))
+def test_not_beside_gunicorns_own(attempt, mount, other):
+    value = '{"version": 1}' if other.endswith("DICT") else "/config/log.json"
+    environment = {"LOG_CONFIG": "/config/log.json", other: value, "APP_MODULE": "main:asgi"}
+    outcome = attempt("loud.py", environment=environment, volumes=mount("/config/log.json", SPELLINGS["json"]))
 
     assert outcome.status == 78
-    expected = f"LOG_CONFIG='/etc/log.json': {other} configures logging, too: unset one of them"
+    expected = f"LOG_CONFIG='/config/log.json': {other} configures logging, too: unset one of them"
     assert said(outcome.err) == [expected]
 
 
@@ -171,8 +171,8 @@ UNWRITABLE = {
 
 @pytest.mark.parametrize("name", ["ACCESS_LOG", "ERROR_LOG"])
 @pytest.mark.parametrize(("path", "reason"), UNWRITABLE.values(), ids=UNWRITABLE)
-def test_a_log_that_cannot_be_written_is_refused(finish, name, path, reason):
-    outcome = finish("loud.py", environment={name: path, "APP_MODULE": "main:asgi"})
+def test_a_log_that_cannot_be_written_is_refused(attempt, name, path, reason):
+    outcome = attempt("loud.py", environment={name: path, "APP_MODULE": "main:asgi"})
 
     assert outcome.status == 78
     expected = "expected -, none, or the path of a file that can be written"

@@ -56,13 +56,27 @@ def test_each_layer_beats_the_default(start, mount, name):
     assert_serves(container, name, workers=2, port=9000)
 
 
+def test_the_highest_of_all_layers_wins(start, mount):
+    options = merged(*(layer(mount, name, workers=3, port=9000) for name in LAYERS[:-1]))
+    container = start("observed.py", **merged(options, layer(mount, LAYERS[-1], workers=2, port=7000)))
+
+    assert_serves(container, LAYERS[-1], workers=2, port=7000)
+
+
 @pytest.mark.parametrize(
     ("lower", "higher"), [(lower, higher) for i, lower in enumerate(LAYERS) for higher in LAYERS[i + 1 :]]
 )
-def test_a_higher_layer_beats_a_lower_one(start, mount, lower, higher):
+def test_a_higher_layer_beats_a_lower_one(attempt, mount, lower, higher):
     options = merged(layer(mount, lower, workers=3, port=9000), layer(mount, higher, workers=2, port=7000))
+    flags = options.pop("command", ["serve"])[1:]
+    outcome = attempt("observed.py", ["config", "--json", *flags], **options)
 
-    assert_serves(start("observed.py", **options), higher, workers=2, port=7000)
+    assert (outcome.status, outcome.err) == (0, "")
+    rows = {row["name"]: (row["value"], row["source"]) for row in json.loads(outcome.out)}
+    source = {"file": "Gunicorn file"}.get(higher, higher)
+    assert rows["WORKERS"] == (2, source)
+    assert rows["BIND"] == (["0.0.0.0:7000"], source)
+    assert rows["UVICORN_HEADERS"] == ([["X-Layer", higher]], source)
 
 
 def test_a_layer_leaves_what_it_does_not_set(start, mount):
@@ -78,8 +92,8 @@ def test_a_layer_leaves_what_it_does_not_set(start, mount):
     wait_until(lambda: container.workers() == 2, "two workers")
 
 
-def test_config_names_the_sources(finish, mount):
-    outcome = finish(
+def test_config_names_the_sources(attempt, mount):
+    outcome = attempt(
         command=["config", "--json", "--workers", "3"],
         environment={
             "WORKERS": "1",
@@ -110,8 +124,8 @@ def test_config_names_the_sources(finish, mount):
     assert rows["GRACEFUL_TIMEOUT"] == (8, "default", "")
 
 
-def test_config_as_text(finish):
-    outcome = finish(command=["config"], environment={"WORKERS": "3", "KEYFILE_PASSWORD": "hunter2"})
+def test_config_as_text(attempt):
+    outcome = attempt(command=["config"], environment={"WORKERS": "3", "KEYFILE_PASSWORD": "hunter2"})
 
     rows = [line.split() for line in outcome.out.splitlines()]
     assert outcome.status == 0
@@ -123,52 +137,48 @@ def test_config_as_text(finish):
 
 # The user's Gunicorn file
 
-SAYS_SO = "def when_ready(server): print('{} is used', flush=True)\n"
+SAYS_SO = "print('{} is used', flush=True)\n"
 
 
 @pytest.mark.parametrize(
-    ("options", "path"),
+    ("flags", "environment", "path"),
     [
-        ({}, "/app/gunicorn_conf.py"),
-        ({}, "/app/gunicorn.conf.py"),
-        ({"environment": {"GUNICORN_CONF": "/etc/mine.py"}}, "/etc/mine.py"),
-        ({"environment": {"GUNICORN_CONF": "deploy/mine.py"}}, "/app/deploy/mine.py"),
-        ({"environment": {"GUNICORN_CONF": "file:/etc/mine.py"}}, "/etc/mine.py"),
-        ({"environment": {"GUNICORN_CONF": "python:mine"}}, "/app/mine.py"),
-        ({"environment": {"GUNICORN_CONF_FILE": "/run/secrets/name"}}, "/etc/mine.py"),
-        ({"environment": {"GUNICORN_CMD_ARGS": "-c /etc/mine.py"}}, "/etc/mine.py"),
-        ({"command": ["--config", "/etc/mine.py"]}, "/etc/mine.py"),
-        ({"command": ["-c", "python:mine", "main:app"]}, "/app/mine.py"),
+        ([], {}, "/app/gunicorn_conf.py"),
+        ([], {}, "/app/gunicorn.conf.py"),
+        ([], {"GUNICORN_CONF": "/config/mine.py"}, "/config/mine.py"),
+        ([], {"GUNICORN_CONF": "deploy/mine.py"}, "/app/deploy/mine.py"),
+        ([], {"GUNICORN_CONF": "file:/config/mine.py"}, "/config/mine.py"),
+        ([], {"GUNICORN_CONF": "python:mine"}, "/app/mine.py"),
+        ([], {"GUNICORN_CONF_FILE": "/run/secrets/name"}, "/config/mine.py"),
+        ([], {"GUNICORN_CMD_ARGS": "-c /config/mine.py"}, "/config/mine.py"),
+        (["--config", "/config/mine.py"], {}, "/config/mine.py"),
+        (["-c", "python:mine", "main:app"], {}, "/app/mine.py"),
     ],
 )
-def test_a_gunicorn_file_is_found(start, mount, options, path):
-    volumes = mount(path, SAYS_SO.format("it")) | mount("/run/secrets/name", "/etc/mine.py")
-    container = start("observed.py", volumes=volumes, **options)
+def test_a_gunicorn_file_is_found(attempt, mount, flags, environment, path):
+    volumes = mount(path, SAYS_SO.format("it")) | mount("/run/secrets/name", "/config/mine.py")
+    outcome = attempt("observed.py", ["check", *flags], environment=environment, volumes=volumes)
 
-    container.wait_for_log("it is used")
+    assert outcome.status == 0, outcome.err
+    assert "it is used" in outcome.out
 
 
 @pytest.mark.parametrize(
-    ("options", "used"),
+    ("flags", "environment", "used"),
     [
-        ({}, "gunicorn_conf.py"),
-        ({"environment": {"GUNICORN_CONF": "gunicorn.conf.py"}}, "gunicorn.conf.py"),
-        (
-            {"environment": {"GUNICORN_CONF": "gunicorn_conf.py", "GUNICORN_CMD_ARGS": "-c gunicorn.conf.py"}},
-            "gunicorn.conf.py",
-        ),
-        (
-            {"environment": {"GUNICORN_CMD_ARGS": "-c gunicorn_conf.py"}, "command": ["-c", "gunicorn.conf.py"]},
-            "gunicorn.conf.py",
-        ),
+        ([], {}, "gunicorn_conf.py"),
+        ([], {"GUNICORN_CONF": "gunicorn.conf.py"}, "gunicorn.conf.py"),
+        ([], {"GUNICORN_CONF": "gunicorn_conf.py", "GUNICORN_CMD_ARGS": "-c gunicorn.conf.py"}, "gunicorn.conf.py"),
+        (["-c", "gunicorn.conf.py"], {"GUNICORN_CMD_ARGS": "-c gunicorn_conf.py"}, "gunicorn.conf.py"),
     ],
 )
-def test_one_gunicorn_file_is_used(start, mount, options, used):
+def test_one_gunicorn_file_is_used(attempt, mount, flags, environment, used):
     both = ("gunicorn_conf.py", "gunicorn.conf.py")
     volumes = {key: value for name in both for key, value in mount(f"/app/{name}", SAYS_SO.format(name)).items()}
-    container = start("observed.py", volumes=volumes, **options).wait_ready()
+    outcome = attempt("observed.py", ["check", *flags], environment=environment, volumes=volumes)
 
-    assert [name for name in both if f"{name} is used" in container.logs()] == [used]
+    assert outcome.status == 0, outcome.err
+    assert [name for name in both if f"{name} is used" in outcome.out] == [used]
 
 
 HOOKS = (

@@ -11,17 +11,17 @@ def refused(outcome):
     return said(outcome.err)
 
 
-def test_required_variables(finish):
+def test_required_variables(attempt):
     environment = {"REQUIRED_ENV": "DATABASE_URL, EMPTY,BLANK,SET", "EMPTY": "", "BLANK": "  ", "SET": "1"}
 
-    assert refused(finish("observed.py", environment=environment)) == [
+    assert refused(attempt("observed.py", environment=environment)) == [
         "DATABASE_URL: is not set, and REQUIRED_ENV names it",
         "EMPTY: is empty, and REQUIRED_ENV names it",
         "BLANK: is empty, and REQUIRED_ENV names it",
     ]
 
 
-def test_required_files(finish, mount, tmp_path):
+def test_required_files(attempt, mount, tmp_path):
     # What Docker makes of a bind mount whose source is missing.
     (tmp_path / "missing").mkdir()
     volumes = (
@@ -32,7 +32,7 @@ def test_required_files(finish, mount, tmp_path):
     )
     names = ("/config/missing.toml", *(f"/config/{name}.toml" for name in ("empty", "secret", "directory", "good")))
 
-    errors = refused(finish("observed.py", environment={"REQUIRED_FILES": ", ".join(names)}, volumes=volumes))
+    errors = refused(attempt("observed.py", environment={"REQUIRED_FILES": ", ".join(names)}, volumes=volumes))
     assert [error.partition(":")[0] for error in errors] == list(names[:-1])
     for error, reason in zip(errors, ("does not exist", "is empty", "cannot be read", "is a directory"), strict=True):
         assert reason in error
@@ -40,10 +40,10 @@ def test_required_files(finish, mount, tmp_path):
     assert "bind mount" in errors[3]
 
 
-def test_what_is_required_and_other_errors_are_said_at_once(finish):
+def test_what_is_required_and_other_errors_are_said_at_once(attempt):
     environment = {"REQUIRED_ENV": "DATABASE_URL", "REQUIRED_FILES": "/nope", "WORKERS": "four"}
 
-    names = {error.split(":")[0].split("=")[0] for error in refused(finish(environment=environment))}
+    names = {error.split(":")[0].split("=")[0] for error in refused(attempt(environment=environment))}
     assert names == {"DATABASE_URL", "/nope", "WORKERS"}
 
 
@@ -61,7 +61,7 @@ def test_a_start_with_all_that_is_required(start, mount):
 
 
 @pytest.mark.parametrize("command", [["check"], ["env"]])
-def test_only_what_serves_or_checks_requires(finish, command):
-    outcome = finish("observed.py", command, environment={"REQUIRED_ENV": "DATABASE_URL"})
+def test_only_what_serves_or_checks_requires(attempt, command):
+    outcome = attempt("observed.py", command, environment={"REQUIRED_ENV": "DATABASE_URL"})
 
     assert outcome.status == (78 if command == ["check"] else 0)
