@@ -23,7 +23,7 @@ from docker.models.containers import Container as DockerContainer
 
 from sources import Folder
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that a condition may take on a busy machine."""
 
 APPS = Path(__file__).parent / "image" / "apps"

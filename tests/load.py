@@ -221,10 +221,10 @@ class Load:
     port: int = 8000
     keep_alive: int = 8
     single: int = 4
-    least: int = 5000
+    least: int = 1500
     most: int = 100_000
-    seconds: float = 60.0
-    late: float = 5.0
+    seconds: float = 300.0
+    late: float = 30.0
     pause: float = 0.0
     """The longest pause of a client between two requests, in seconds."""
     paths: tuple[str, ...] = ("/echo", "/echo", "/echo", "/post", "/stream")

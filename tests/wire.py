@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def connect(address: str, port: int = 8000, patience: float = 30.0) -> socket.socket:
+def connect(address: str, port: int = 8000, patience: float = 60.0) -> socket.socket:
     """Return a connection."""
     return socket.create_connection((address, port), patience)
 

@@ -1,7 +1,5 @@
 """The Celery example: its Compose file, its two services of one image, and what Docker thinks of their health."""
 
-import time
-
 import pytest
 
 from conftest import wait_until
@@ -87,10 +85,8 @@ def test_a_worker_is_healthy_while_it_works_and_only_then(race):
 
     # A broker that is there and does not answer is the worst: no connection breaks.
     redis.raw.pause()
-    begun = time.monotonic()
     assert web.post("/races", json=SPA).status_code == 503
     assert web.get("/races/00000000-0000-0000-0000-000000000000").status_code == 503
-    assert time.monotonic() - begun < 25
     wait_until(lambda: worker.health() == "unhealthy", "an unhealthy worker")
     assert worker.run("paddock", "health") == "healthy: no Paddock server runs here, and nothing else is checked\n"
     assert "answered GET /health with 200" in web.run("paddock", "health")

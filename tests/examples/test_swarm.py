@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 
 import pytest
 
@@ -147,12 +146,11 @@ def test_an_update_that_fails_is_taken_back(shop):
     assert {each.raw.id for each in shop.containers("app")} == old
 
 
-def test_it_stops_in_time(shop):
+def test_it_stops_cleanly(shop):
     """The last test: nothing runs after it."""
     containers = shop.containers("app") + shop.containers("proxy")
-    asked = time.monotonic()
     with ending(containers) as statuses:
         remove(shop)
 
+    # What is not in time is killed, and has another status.
     assert statuses == [0, 0, 0]
-    assert time.monotonic() - asked < 25

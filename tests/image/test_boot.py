@@ -98,6 +98,7 @@ def spec(broken):
     return {"APP_MODULE": "main:create_app"} if broken == "factory" else {}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("broken", BROKEN)
 def test_check_tells_the_same(attempt, project, broken):
     files, last_line, advice = BROKEN[broken]
@@ -209,6 +210,7 @@ def create_app():
 )
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("kind", ["asgi", "wsgi"])
 def test_each_worker_imports_it_once_and_the_arbiter_never(start, project, kind):
     source = COUNTED + (SERVES if kind == "asgi" else SERVES_WSGI)

@@ -49,6 +49,7 @@ def test_serves_the_application_that_is_named(start, mount):
 # check
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("app", "environment", "said"),
     [
@@ -122,6 +123,7 @@ def test_config_does_not_show_secrets(attempt, mount):
     assert rows["KEYFILE_PASSWORD"]["value"]
 
 
+@pytest.mark.smoke
 def test_settings_as_a_table(attempt):
     outcome = attempt(command=["settings"])
 
@@ -306,6 +308,7 @@ def wait_for_answer(container):
     return wait_until(answer, "an answer")
 
 
+@pytest.mark.smoke
 def test_gunicorn_by_itself(start):
     container = start("observed_wsgi.py", ["gunicorn", "--bind", "0.0.0.0:8000", "--threads", "2", "main:app"])
     # Gunicorn's own default is a socket in the home directory, which is root's in the slim image.
@@ -315,6 +318,7 @@ def test_gunicorn_by_itself(start):
     assert container.stop() == 0
 
 
+@pytest.mark.smoke
 def test_uvicorn_by_itself(start):
     container = start("observed.py", ["uvicorn", "--host", "0.0.0.0", "main:app"])
 

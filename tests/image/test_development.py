@@ -1,7 +1,6 @@
 """RELOAD=true: what a change does, what broken code does, what Ctrl-C does."""
 
 import re
-import time
 from contextlib import ExitStack, suppress
 
 import httpx
@@ -12,10 +11,8 @@ from conftest import wait_until
 from sources import ASGI, SOURCES, WSGI
 from wire import asking, received_until
 
-RELOAD = {"RELOAD": "true"}
-
-SOON = 8.0
-"""Seconds that Ctrl-C may take: workers that hang are killed after three."""
+RELOAD = {"RELOAD": "true", "GRACEFUL_TIMEOUT": "3600"}
+"""Workers that hang are killed after three seconds, whatever GRACEFUL_TIMEOUT says; no test waits for that."""
 
 
 @pytest.fixture
@@ -44,6 +41,7 @@ def reloads(container):
 # --- Changes ---
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("source", "options"),
     [
@@ -231,15 +229,15 @@ TERMINAL = {"tty": True, "stdin_open": True}
 
 
 def ctrl_c(container):
-    """Press Ctrl-C in the container's terminal, twice; return its exit status and the seconds that it took."""
+    """Press Ctrl-C in the container's terminal, twice; return its exit status."""
     with container.raw.attach_socket(params={"stdin": 1, "stream": 1}) as terminal, terminal._sock as keys:
-        began = time.monotonic()
         keys.sendall(b"\x03")
         container.wait_for_log("Worker exiting|Shutting down|did not stop")
         keys.sendall(b"\x03")
-        return container.wait_exit(), time.monotonic() - began
+        return container.wait_exit()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])
 def test_ctrl_c_with_everything_open(start, app):
     allow = ("Cancel [0-9]+ running task", "cut off", "Cut off")
@@ -252,9 +250,8 @@ def test_ctrl_c_with_everything_open(start, app):
         if app == "echo_asgi.py":
             connections.enter_context(connect_websocket(f"ws://{address}:8000/", proxy=None))
         container.wait_for_log("slow begins")
-        status, seconds = ctrl_c(container)
+        status = ctrl_c(container)
     assert status == 0
-    assert seconds < SOON
     assert "atexit ran" in container.logs()
     if app == "echo_asgi.py":
         assert "lifespan.shutdown" in container.logs()
@@ -275,16 +272,14 @@ def test_ctrl_c_without_a_worker(develop, folder, source, first, sign):
     folder.code(source, "b'new'", first)
     container.wait_for_log(sign)
 
-    status, seconds = ctrl_c(container)
+    status = ctrl_c(container)
     assert status == 0
-    assert seconds < SOON
 
 
 def test_ctrl_c_with_a_blocked_event_loop(start):
     container = start("echo_asgi.py", environment=RELOAD, allow=("ERROR",), **TERMINAL).wait_ready()
     with asking(container.address, "/block?seconds=600"):
         container.wait_for_log("block begins")
-        status, seconds = ctrl_c(container)
+        status = ctrl_c(container)
     assert status == 1
-    assert seconds < SOON
     assert "did not stop within 3 seconds" in container.logs()

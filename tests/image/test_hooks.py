@@ -17,6 +17,7 @@ def hooks(mount):
     return volumes
 
 
+@pytest.mark.smoke
 def test_hooks_run_in_order_before_the_server(start, hooks):
     texts = {
         "20-second.sh": "#!/bin/sh\necho second $FIRST\n",

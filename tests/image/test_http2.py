@@ -95,6 +95,7 @@ def ask(server, pem):
         yield client
 
 
+@pytest.mark.smoke
 @with_server
 def test_requests(server, pem, ask):
     answer = ask.get("/echo?number=7&size=20000")
@@ -146,7 +147,7 @@ def test_unfinished_heads_hold_no_thread(server, pem, ask):
         for client in clients:
             assert client.wait_for(h2.events.ConnectionTerminated).last_stream_id == 0
     # REQUEST_HEAD_TIMEOUT, which is 3.
-    assert 3 <= time.monotonic() - began < 15
+    assert time.monotonic() - began >= 3
 
 
 @with_server
@@ -242,6 +243,7 @@ def test_gunicorns_own_asgi_class(serve, pem):
     assert (answer.http_version, answer.json()["scheme"]) == ("HTTP/2", "https")
 
 
+@pytest.mark.smoke
 def test_uvicorn_with_zttp(serve, pem):
     container = serve("echo_asgi.py", READY_PATH="/ready", **UVICORN)
     with pem.client(http2=True) as client:

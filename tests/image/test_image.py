@@ -157,6 +157,7 @@ def test_no_user_can_change_the_server(shell, user):
     assert shell.run("find", "/opt/paddock", "!", "-type", "l", "-writable", user=user) == ""
 
 
+@pytest.mark.smoke
 def test_bytecode_is_there_and_never_checked_against_the_source(shell):
     assert python(shell, UNCOMPILED) == []
     assert python(shell, CHECKED_BY_TIME) == []
@@ -173,6 +174,7 @@ def test_start_writes_nothing(start, variant, app):
     assert changed == []
 
 
+@pytest.mark.smoke
 def test_shared_objects_are_stripped(shell):
     assert python(shell, UNSTRIPPED) == []
 
@@ -182,6 +184,7 @@ def test_no_build_tools(shell):
         assert not shell.host.exists(tool), tool
 
 
+@pytest.mark.smoke
 def test_nothing_of_the_build_is_left(shell):
     left = shell.run("sh", "-c", LEFT, user="0")
     assert left == ""
@@ -210,6 +213,7 @@ def test_full_lets_its_user_and_group_0_install(idle, image, user, place):
     idle(image).run("sh", "-c", f"touch {place}/x && rm {place}/x", user=user)
 
 
+@pytest.mark.smoke
 def test_slim_is_read_only_to_its_user(idle, slim):
     shell = idle(slim)
     assert shell.run("find", "/app", "/opt", "/home", "!", "-type", "l", "-writable") == ""
@@ -261,6 +265,7 @@ def test_history_and_environment_name_no_host(engine, variant):
         assert not re.search(r"https?://(?!deb\.debian\.org|www\.python\.org|github\.com)", text)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("python_version", PYTHONS)
 @pytest.mark.parametrize("suffix", ["", "-slim"])
 def test_each_python_serves(start, python_version, suffix):

@@ -208,6 +208,7 @@ def test_value_that_is_wrong_in_this_image_is_refused(attempt, variable, value, 
     assert expected in error
 
 
+@pytest.mark.smoke
 def test_every_error_is_said_at_once(attempt):
     environment = {"WORKERS": "four", "TIMEOUT": "30s", "LOG_LEVEL": "loud"}
 
@@ -218,6 +219,7 @@ def test_every_error_is_said_at_once(attempt):
     ]
 
 
+@pytest.mark.smoke
 def test_every_setting_with_a_form_refuses_nonsense_at_once(attempt):
     nonsense = "(!)"
     takes_any_text = {s.name for s in SETTINGS if Text() in (s.parser, getattr(s.parser, "item", None))}
@@ -543,6 +545,7 @@ def test_a_refusal_in_json_is_json(attempt):
 # What looks wrong and is not
 
 
+@pytest.mark.smoke
 def test_empty_is_unset_for_every_setting(attempt):
     environment = {name: "" for setting in SETTINGS for name in (*setting.names, f"{setting.name}_FILE")}
     outcome = attempt("observed.py", ["check"], environment=environment | {"GUNICORN_CMD_ARGS": "", "UVICORN_NOPE": ""})

@@ -192,6 +192,7 @@ def test_framework_with_a_server_of_its_own_runs_as_the_command(start, image_of_
     assert container.stop() == 0
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("call", ["", "()"])
 @pytest.mark.parametrize(
     ("module", "error"),

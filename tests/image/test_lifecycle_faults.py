@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from conftest import wait_until
+from conftest import PATIENCE, wait_until
 
 BOTH = pytest.mark.parametrize("app", ["faults_asgi.py", "faults_wsgi.py"])
 
@@ -49,19 +49,20 @@ def status(container, path, **options):
 # --- Hangs ---
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("app", "path", "words", "place"),
     [
         (
             "faults_asgi.py",
             "/block",
-            r"The event loop has been blocked for [23]\.\d seconds by GET /block\.",
+            r"The event loop has been blocked for \d+\.\d seconds by GET /block\.",
             "blocking",
         ),
         (
             "faults_wsgi.py",
             "/stuck",
-            r"Thread \S+ has been stuck in the application for [23]\.\d seconds by GET /stuck\.",
+            r"Thread \S+ has been stuck in the application for \d+\.\d seconds by GET /stuck\.",
             "deadlock",
         ),
     ],
@@ -71,9 +72,9 @@ def test_worker_that_hangs_says_where_and_is_replaced(server, app, path, words, 
     first = container.get().text
     began = time.monotonic()
     with ask_and_forget(container, path) as client:
-        client.settimeout(TIMEOUT + 5)
+        client.settimeout(PATIENCE)
         assert client.recv(1) == b""
-        assert TIMEOUT - 1 < time.monotonic() - began < TIMEOUT + 3
+        assert time.monotonic() - began > TIMEOUT - 1
     second = wait_until(lambda: status(container, "/") == 200 and container.get().text, "a new worker")
     assert second != first
     log = container.logs()
@@ -83,10 +84,11 @@ def test_worker_that_hangs_says_where_and_is_replaced(server, app, path, words, 
     assert "Fatal Python error" not in log
 
 
+@pytest.mark.smoke
 def test_worker_that_hangs_with_the_gil_says_where(server):
     container = server("faults_asgi.py", allow=(*KILLED, "Fatal Python error"))
     with ask_and_forget(container, "/hold-the-gil") as client:
-        client.settimeout(TIMEOUT + 6)
+        client.settimeout(PATIENCE)
         assert client.recv(1) == b""
     assert "in holding_the_gil" in container.wait_for_log(r'main\.py", line \d+ in holding_the_gil')
     wait_until(lambda: status(container, "/") == 200, "a new worker")
@@ -183,6 +185,7 @@ def test_lack_of_memory_is_said_with_limit_and_sizes(start):
 # --- READY_PATH ---
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("app", "slow"),
     [("faults_asgi.py", "SLOW_IMPORT"), ("faults_asgi.py", "SLOW_STARTUP"), ("faults_wsgi.py", "SLOW_IMPORT")],
@@ -204,7 +207,7 @@ def test_ready_path_while_starting(start, app, slow):
     assert status(container, "/anything") == 503
     seen = []
     while not seen or seen[-1] != 200:
-        seen.append(status(container, READY_PATH, timeout=10))
+        seen.append(status(container, READY_PATH))
         assert len(seen) < 10_000
     # No connection was refused, reset or left without an answer on the way.
     assert set(seen) == {503, 200}
@@ -218,7 +221,7 @@ def test_ready_path_while_starting(start, app, slow):
 
 @BOTH
 def test_ready_path_while_draining(start, app):
-    environment = {"WORKERS": "1", "READY_PATH": READY_PATH, "DRAIN_DELAY": "2"}
+    environment = {"WORKERS": "1", "READY_PATH": READY_PATH, "DRAIN_DELAY": "1800", "GRACEFUL_TIMEOUT": "3600"}
     container = start(app, environment=environment).wait_ready()
     assert container.get(READY_PATH).text == "ready"
     assert container.get("/").status_code == 200
@@ -231,6 +234,7 @@ def test_ready_path_while_draining(start, app):
     assert answer.headers["connection"] == "close"
     assert container.get("/").status_code == 200
     slow.join()
+    container.raw.kill(signal="INT")
     assert container.wait_exit() == 0
     assert READY_PATH not in container.logs(stderr=False)
 
@@ -243,6 +247,7 @@ def test_without_ready_path_the_application_answers(server, app):
 # --- PRELOAD_APP ---
 
 
+@pytest.mark.smoke
 def test_unsafe_import_is_named_once(start):
     environment = {"WORKERS": "2", "PRELOAD_APP": "true"}
     container = start("unsafe_import.py", environment=environment, allow=(r"\[WARNING\].*PRELOAD_APP",)).wait_ready()

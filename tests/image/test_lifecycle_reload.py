@@ -1,12 +1,10 @@
 """HUP, TTIN, TTOU, USR1, USR2; and workers that do not come up, at the start or later."""
 
 import re
-import time
 
 import pytest
 
 from conftest import wait_until
-from load import Load
 from sources import ASGI, SOURCES, WSGI
 from wire import asking, received
 
@@ -32,6 +30,7 @@ def refused(container, pattern):
 # --- HUP ---
 
 
+@pytest.mark.smoke
 @SOURCES
 def test_new_code(start, folder, source):
     folder.code(source, "b'old'")
@@ -42,18 +41,6 @@ def test_new_code(start, folder, source):
     reload(container)
     assert {container.get().text for _ in range(10)} == {"newer"}
     assert container.stop() == 0
-
-
-@APPS
-def test_no_moment_without_answers(start, app):
-    container = start(app, environment={"WORKERS": "1", "IMPORT_SECONDS": "5"}).wait_ready()
-    with Load(container.address, least=200, keep_alive=2, single=2, pause=0.02) as load:
-        began = time.monotonic()
-        reload(container)
-        assert time.monotonic() - began > 5
-
-    assert load.report.lost == 0, f"\n{load.report}"
-    assert load.report.longest_gap < 1
 
 
 @SOURCES
@@ -99,6 +86,7 @@ def test_lifespan_that_fails_after_the_reload(start, folder):
         ("timeout = -1", "timeout|TIMEOUT"),
         ("1 / 0", "line 1"),
         ("(", "line 1"),
+        ("import nothing_of_mine", "line 1.*nothing_of_mine"),
     ],
 )
 def test_invalid_configuration_is_refused(start, folder, conf, reason):
@@ -177,6 +165,9 @@ def test_many_reloads_at_once(start):
     for _ in range(10):
         container.signal("HUP")
     wait_until(lambda: not container.children() & old and len(container.children()) == 2, "new workers")
+    # Those of before have run their shutdown code.
+    assert container.logs().count("atexit ran in") >= 2
+    assert container.logs().count("lifespan.shutdown in") >= 2
     assert container.get().status_code == 200
     assert container.stop() == 0
 
@@ -184,6 +175,7 @@ def test_many_reloads_at_once(start):
 # --- The other signals ---
 
 
+@pytest.mark.smoke
 @APPS
 def test_more_and_fewer_workers(start, app):
     container = start(app, environment={"WORKERS": "1"}).wait_ready()
@@ -225,62 +217,42 @@ def test_usr2_is_refused_in_words(start):
     wait_until(lambda: len(container.children()) == 2, "two workers")
     old = container.children()
     container.signal("USR2")
-    container.wait_for_log("USR2.*replace the container")
+    container.wait_for_log("SIGUSR2 is not supported in a container.*replace the container")
     assert container.children() == old
     assert container.get().status_code == 200
     assert container.stop() == 0
 
 
-@pytest.mark.parametrize("signal", ["WINCH", "PIPE", "ALRM", "CHLD"])
-def test_signal_without_a_meaning(start, signal):
+def test_signals_without_a_meaning(start):
     container = start("echo_asgi.py", environment={"WORKERS": "1"}, allow=("",)).wait_ready()
     old = container.children()
-    container.signal(signal)
-    assert container.get().status_code == 200
-    assert container.children() == old
+    for signal in ("USR1", "WINCH", "PIPE", "ALRM", "CHLD"):
+        container.signal(signal)
+        assert container.get().status_code == 200
+        assert container.children() == old
+    assert container.stop() == 0
 
 
 # --- Workers that do not come up ---
 
 
-@SOURCES
-@pytest.mark.parametrize("first", ["raise SystemExit(1)", "os._exit(1)", "os.kill(os.getpid(), 11)", "os._exit(0)"])
-def test_endless_boot_ends(finish, mount, source, first):
-    volumes = mount("/app/main.py", source.format(answer="b''", first=first))
-    outcome = finish(environment={"WORKERS": "2"}, volumes=volumes)
-    assert outcome.status == 1
-    assert outcome.err.count("Booting worker") <= 5, outcome.err
-    assert re.search(r"ended before (it|they) could serve", outcome.err)
-    # The application's own traceback is fine, the server's is not; a crash is dumped with every frame.
-    assert ('File "/opt/paddock' in outcome.err) == ("kill" in first)
-
-
-def test_workers_that_die_after_the_first_served(finish, mount):
-    """The first comes up, later ones do not: five deaths within ten seconds end the container."""
-    first = "if not os.path.exists('/tmp/first'): open('/tmp/first', 'w').close()\nelse: os._exit(1)"
-    volumes = mount("/app/main.py", ASGI.format(answer="b''", first=first))
-    outcome = finish(environment={"WORKERS": "2"}, volumes=volumes)
-    assert outcome.status == 1
-    assert outcome.err.count("Booting worker") <= 6, outcome.err
-    assert "5 workers" in outcome.err
-
-
 @pytest.mark.parametrize("source", [ASGI, WSGI], ids=["asgi", "wsgi"])
-def test_hung_import_is_killed_and_explained(finish, mount, source):
+def test_hung_import_is_killed_and_explained(attempt, mount, source):
     volumes = mount("/app/main.py", source.format(answer="b''", first="import time\ntime.sleep(600)"))
-    outcome = finish(environment={"WORKERS": "1", "BOOT_TIMEOUT": "2"}, volumes=volumes)
+    outcome = attempt(environment={"WORKERS": "1", "BOOT_TIMEOUT": "2"}, volumes=volumes)
     assert outcome.status == 1
     assert re.search(r"BOOT_TIMEOUT=2", outcome.err)
     # Where it hung.
     assert "main.py" in outcome.err
 
 
-def test_hung_startup_is_killed_and_explained(finish):
-    outcome = finish("echo_asgi.py", environment={"WORKERS": "1", "BOOT_TIMEOUT": "2", "STARTUP_SECONDS": "600"})
+def test_hung_startup_is_killed_and_explained(attempt):
+    outcome = attempt("echo_asgi.py", environment={"WORKERS": "1", "BOOT_TIMEOUT": "2", "STARTUP_SECONDS": "600"})
     assert outcome.status == 1
     assert re.search(r"BOOT_TIMEOUT=2", outcome.err)
 
 
+@pytest.mark.smoke
 def test_hung_import_after_a_reload(start, folder):
     folder.code(ASGI, "b'old'")
     environment = {"WORKERS": "2", "BOOT_TIMEOUT": "2"}

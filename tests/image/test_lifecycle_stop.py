@@ -2,7 +2,6 @@
 
 import re
 import time
-from datetime import datetime
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -13,8 +12,8 @@ from wire import answer, asking, connect, received, received_until, request
 
 APPS = pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])
 
-GRACEFUL = 6
-"""GRACEFUL_TIMEOUT of these tests: far more than a stop takes that waits for nothing."""
+GRACEFUL = 3600
+"""GRACEFUL_TIMEOUT of these tests: far more than they wait for an end, so one that comes has waited for nothing."""
 
 HOOKS = """
 def worker_exit(server, worker):
@@ -39,14 +38,9 @@ def server(start, mount):
 
 
 def ended(container, signal="TERM"):
-    """Send a signal; return the exit status and how long the end took by the container's own times."""
-    began = time.time()
+    """Send a signal; return the exit status."""
     container.signal(signal)
-    status = container.wait_exit()
-    container.raw.reload()
-    # Docker's nanoseconds are more than Python 3.11 and older read.
-    finished = re.sub(r"(\.\d{6})\d*Z$", r"\1+00:00", container.raw.attrs["State"]["FinishedAt"])
-    return status, datetime.fromisoformat(finished).timestamp() - began
+    return container.wait_exit()
 
 
 def assert_shut_down(container, app):
@@ -63,13 +57,11 @@ def assert_shut_down(container, app):
 @APPS
 def test_without_connections(server, app):
     container = server(app)
-    status, seconds = ended(container)
-    assert status == 0
-    # Half a second by itself; far below the graceful timeout on any machine.
-    assert seconds < GRACEFUL / 2
+    assert ended(container) == 0
     assert_shut_down(container, app)
 
 
+@pytest.mark.smoke
 @APPS
 def test_request_is_finished(server, app):
     container = server(app)
@@ -84,6 +76,9 @@ def test_request_is_finished(server, app):
 
     assert container.wait_exit() == 0
     assert_shut_down(container, app)
+    log = container.logs()
+    assert log.index("slow is done") < log.index("lifespan.shutdown" if "asgi" in app else "atexit ran")
+    assert log.rindex("lifespan.shutdown" if "asgi" in app else "slow is done") < log.index("atexit ran")
 
 
 @APPS
@@ -98,31 +93,30 @@ def test_stream_is_finished(server, app):
     assert_shut_down(container, app)
 
 
+@pytest.mark.smoke
 def test_websocket_is_told(server):
     container = server("echo_asgi.py")
     with connect_websocket(f"ws://{container.address}:8000/", proxy=None) as client:
         client.send("hello")
         assert client.recv(10).endswith("hello")
-        status, seconds = ended(container)
+        status = ended(container)
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(10)
 
     assert closed.value.rcvd.code in (1001, 1012)
     assert status == 0
-    assert seconds < GRACEFUL * 0.75
     assert_shut_down(container, "echo_asgi.py")
 
 
 def test_endless_stream_learns_of_the_stop(server):
     """Uvicorn's `Server.handle_exit` is called, where sse-starlette listens, but not while new streams are accepted."""
-    container = server("endless_asgi.py", DRAIN_DELAY="2", GRACEFUL_TIMEOUT="20")
+    container = server("endless_asgi.py", DRAIN_DELAY="2", GRACEFUL_TIMEOUT="3600")
     with asking(container.address, "/") as client:
         container.wait_for_log("stream begins")
         began = time.monotonic()
         container.signal("TERM")
         received_until(client, b"farewell\r\n0\r\n\r\n")
-        # The delay, and far from the 15 seconds after which it would be cut off.
-        assert 1.9 < time.monotonic() - began < 10
+        assert time.monotonic() - began > 1.9
 
     assert container.wait_exit() == 0
     assert container.logs().count("handle_exit 15 in") == 1
@@ -143,52 +137,51 @@ def test_idle_connections_hold_nothing_up(server, app, said):
             answer(client)
     # The connections have reached the application's process when a later one was answered.
     assert container.get().status_code == 200
-    status, seconds = ended(container)
+    status = ended(container)
     for client in clients:
         client.close()
 
     assert status == 0
-    assert seconds < GRACEFUL * 0.75
     assert_shut_down(container, app)
 
 
-@pytest.mark.parametrize("path", ["/slow?seconds=60", "/stream?seconds=60&parts=600"])
+@pytest.mark.smoke
+@pytest.mark.parametrize("path", ["/slow?seconds=3600", "/stream?seconds=3600&parts=36000"])
 def test_shutdown_code_runs_when_time_is_up_asgi(server, path):
     """Tasks are cancelled in time for lifespan shutdown; the end is clean, and the log says what was cut off."""
-    container = server("echo_asgi.py", allow=("WARNING|ERROR|Traceback|Cancelled",), GRACEFUL_TIMEOUT="3")
-    with asking(container.address, path):
+    container = server("echo_asgi.py", allow=("WARNING|ERROR|Traceback|Cancelled",), GRACEFUL_TIMEOUT="4")
+    with asking(container.address, path) as client:
         container.wait_for_log("(slow|stream) begins")
-        status, seconds = ended(container)
-
-    assert seconds < 3 + 1
-    if "slow" in path:
-        assert "slow was cancelled" in container.logs()
+        status = ended(container)
+        if "slow" in path:
+            assert "slow was cancelled" in container.logs()
+            assert re.match(rb"HTTP/1.1 5|$", received(client))
     assert_shut_down(container, "echo_asgi.py")
+    assert container.logs().count("lifespan.shutdown") == 1
     assert status == 0
     assert "SIGKILL" not in container.logs()
 
 
-@pytest.mark.parametrize("path", ["/slow?seconds=60", "/stream?seconds=60&parts=600"])
+@pytest.mark.smoke
+@pytest.mark.parametrize("path", ["/slow?seconds=3600", "/stream?seconds=3600&parts=36000"])
 def test_shutdown_code_runs_when_time_is_up_wsgi(server, path):
     """A thread cannot be cancelled, but it keeps no shutdown code from running."""
-    container = server("echo_wsgi.py", allow=("WARNING|ERROR",), GRACEFUL_TIMEOUT="3")
+    container = server("echo_wsgi.py", allow=("WARNING|ERROR",), GRACEFUL_TIMEOUT="4")
     with asking(container.address, path):
         container.wait_for_log("(slow|stream) begins")
-        _, seconds = ended(container)
+        ended(container)
 
-    assert seconds < 3 + 1
     assert_shut_down(container, "echo_wsgi.py")
 
 
 def test_worker_that_must_be_killed_is_told_and_makes_the_status(server):
     """A blocked event loop runs no shutdown code: the log says so, and the status is not 0."""
     container = server("echo_asgi.py", allow=("ERROR|CRITICAL",), GRACEFUL_TIMEOUT="2")
-    with asking(container.address, "/block?seconds=60"):
+    with asking(container.address, "/block?seconds=3600"):
         container.wait_for_log("block begins")
-        status, seconds = ended(container)
+        status = ended(container)
 
     assert status == 1
-    assert seconds < 2 + 1
     assert re.search(r"[Kk]illed 1 worker.*GRACEFUL_TIMEOUT", container.logs())
 
 
@@ -207,7 +200,7 @@ def test_second_container_stop_waits_for_every_worker(start):
 @APPS
 def test_drain_delay(server, app):
     """Between SIGTERM and the end of accepting: ready says no, answers come and announce the end of the connection."""
-    container = server(app, DRAIN_DELAY="2", READY_PATH="/ready")
+    container = server(app, DRAIN_DELAY="1800", READY_PATH="/ready")
     address = container.address
     assert container.get("/ready").status_code == 200
     with connect(address) as old:
@@ -215,7 +208,7 @@ def test_drain_delay(server, app):
         assert "connection: close" not in answer(old)[0].lower()
 
         container.signal("TERM")
-        wait_until(lambda: container.get("/ready").status_code == 503, "a container that is not ready", 1.5)
+        wait_until(lambda: container.get("/ready").status_code == 503, "a container that is not ready")
         old.sendall(request("/?number=1"))
         head, body = answer(old)
         assert "connection: close" in head.lower()
@@ -225,23 +218,21 @@ def test_drain_delay(server, app):
         assert fresh.headers["connection"] == "close"
         assert fresh.content.startswith(b"2:")
 
-    began = time.monotonic()
-    assert container.wait_exit() == 0
-    assert time.monotonic() - began < GRACEFUL
+    assert ended(container, "INT") == 0
     assert_shut_down(container, app)
 
 
 @APPS
 def test_drain_delay_is_not_over_early(server, app):
     container = server(app, DRAIN_DELAY="2")
-    status, seconds = ended(container)
-    assert status == 0
-    assert 1.9 < seconds < GRACEFUL
+    began = time.monotonic()
+    assert ended(container) == 0
+    assert time.monotonic() - began > 1.9
 
 
 @pytest.mark.parametrize("delay", ["8", "9", "20"])
-def test_drain_delay_must_leave_time(finish, delay):
-    outcome = finish("echo_asgi.py", environment={"DRAIN_DELAY": delay, "GRACEFUL_TIMEOUT": "8"})
+def test_drain_delay_must_leave_time(attempt, delay):
+    outcome = attempt("echo_asgi.py", environment={"DRAIN_DELAY": delay, "GRACEFUL_TIMEOUT": "8"})
     assert outcome.status == 78
     assert "DRAIN_DELAY" in outcome.err
     assert "Traceback" not in outcome.err
@@ -255,11 +246,10 @@ def test_drain_delay_must_leave_time(finish, delay):
 def test_quick_end(server, app, signal):
     """Requests are cut off, shutdown code runs all the same."""
     container = server(app, allow=("WARNING|ERROR|Traceback|Cancelled",))
-    with asking(container.address, "/slow?seconds=60"):
+    with asking(container.address, "/slow?seconds=3600"):
         container.wait_for_log("slow begins")
-        status, seconds = ended(container, signal)
+        status = ended(container, signal)
 
-    assert seconds < GRACEFUL / 2
     assert status == 0
     assert "SIGKILL" not in container.logs()
     assert_shut_down(container, app)
@@ -268,13 +258,11 @@ def test_quick_end(server, app, signal):
 @APPS
 def test_quick_end_after_a_graceful_one(server, app):
     container = server(app, allow=("WARNING|ERROR|Traceback|Cancelled",))
-    with asking(container.address, "/slow?seconds=60"):
+    with asking(container.address, "/slow?seconds=3600"):
         container.wait_for_log("slow begins")
         container.signal("TERM")
         container.signal("INT")
-        _, seconds = ended(container, "INT")
-
-    assert seconds < GRACEFUL * 0.75
+        ended(container, "INT")
 
 
 HANDING_OVER = """
@@ -284,7 +272,7 @@ def post_worker_init(worker):
     def submit(*arguments):
         with worker.tpool._shutdown_lock:
             print("a connection is handed over", flush=True)
-            time.sleep(60)
+            time.sleep(3600)
 
     worker.tpool.submit = submit
 """
@@ -293,28 +281,14 @@ def post_worker_init(worker):
 def test_quick_end_while_a_thread_is_given_a_connection(start, mount):
     """The signal interrupts the thread that holds the pool's lock: nothing may wait for that lock."""
     volumes = mount("/app/gunicorn_conf.py", HANDING_OVER)
-    container = start("echo_wsgi.py", volumes=volumes, environment={"WORKERS": "1"}).wait_ready()
+    container = start("echo_wsgi.py", volumes=volumes, environment={"WORKERS": "1", "GRACEFUL_TIMEOUT": str(GRACEFUL)})
+    container.wait_ready()
     with asking(container.address, "/"):
         container.wait_for_log("a connection is handed over")
-        status, seconds = ended(container, "INT")
-
-    assert status == 0
-    assert seconds < 5
+        assert ended(container, "INT") == 0
 
 
 # --- During the start ---
-
-
-@APPS
-@pytest.mark.parametrize("preload", ["true", "false"])
-def test_stop_while_the_application_is_imported(start, app, preload):
-    environment = {"WORKERS": "1", "PRELOAD_APP": preload, "IMPORT_SECONDS": "30", "GRACEFUL_TIMEOUT": "10"}
-    container = start(app, environment=environment, allow=("",))
-    wait_until(lambda: preload == "true" or "Booting" in container.logs(), "the import")
-    # Nothing says that PRELOAD_APP imports.
-    time.sleep(1)
-    _, seconds = ended(container)
-    assert seconds < 5
 
 
 KINDS = {
@@ -338,7 +312,7 @@ import time
 class Swallowing:
     def __del__(self):
         print("importing", flush=True)
-        time.sleep(60)
+        time.sleep(3600)
 
 Swallowing()
 """
@@ -347,12 +321,12 @@ Swallowing()
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_import_that_swallows_exceptions_holds_no_stop_up(start, mount, kind):
     """Python ignores what is raised in `__del__` and in the callbacks of weak references, which importing has."""
-    container = start(volumes=mount("/app/main.py", SWALLOWS + KINDS[kind]), allow=("Exception ignored", "Traceback"))
+    volumes = mount("/app/main.py", SWALLOWS + KINDS[kind])
+    environment = {"GRACEFUL_TIMEOUT": str(GRACEFUL)}
+    container = start(volumes=volumes, environment=environment, allow=("Exception ignored", "Traceback"))
     container.wait_for_log("importing")
-    status, seconds = ended(container)
 
-    assert status == 0
-    assert seconds < 5
+    assert ended(container) == 0
     assert "Ready" not in container.logs()
 
 
@@ -382,10 +356,9 @@ def test_a_booting_worker_is_at_no_moment_without_its_handlers(start, mount, kin
 def test_stream_of_a_client_that_left_holds_nothing_up(server):
     """A client that leaves is no reason to wait for what it asked for."""
     container = server("echo_asgi.py", allow=("WARNING|ERROR|Cancelled",))
-    with asking(container.address, "/stream?seconds=60&parts=600&size=60000") as client:
+    with asking(container.address, "/stream?seconds=3600&parts=36000&size=60000") as client:
         received_until(client, b"\r\n\r\n")
-    _, seconds = ended(container)
-    assert seconds < GRACEFUL + 1
+    ended(container)
     assert_shut_down(container, "echo_asgi.py")
 
 

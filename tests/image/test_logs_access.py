@@ -20,8 +20,8 @@ FORM = '%(m)s %(U)s "%(r)s" %(s)s %(B)s'
 def serve(start):
     """Serve with one worker, and wait until it is ready."""
 
-    def run(app, allow=(), **environment):
-        container = start(app, environment={"WORKERS": "1"} | environment, allow=allow)
+    def run(app, allow=(), healthcheck=None, **environment):
+        container = start(app, environment={"WORKERS": "1"} | environment, allow=allow, healthcheck=healthcheck)
         container.wait_for_log(r"Ready\b")
         return container
 
@@ -62,6 +62,7 @@ def test_path_is_what_the_client_asked_for(serve, http, settings):
     ]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("http", [{"app": ASGI}, {"app": ASGI, "UVICORN_HTTP": "h11"}, {"app": WSGI}])
 def test_every_end_has_one_line(serve, http):
     container = serve(ACCESS_LOG_FORMAT="%(m)s %(s)s", allow=("",), **http)
@@ -117,7 +118,7 @@ def test_json(serve, app, setting):
     container.get("/a%22b?x=1", headers={"X-Request-ID": "an-id", "Referer": "/from", "User-Agent": 'a "b"'})
 
     found = json.loads(wait_for_lines(container, 1)[0])
-    assert found.pop("duration") < 60
+    assert found.pop("duration") > 0
     assert found.pop("client").startswith("172.")
     assert found.pop("time")
     assert found.pop("pid")
@@ -175,11 +176,12 @@ def test_exclude(serve, app):
 @BOTH
 def test_health_check_is_left_out_unless_it_is_wanted(serve, app):
     for shown in ("false", "true"):
-        container = serve(app, ACCESS_LOG_HEALTH=shown, ACCESS_LOG_FORMAT="%(U)s %(a)s")
+        # Docker's own check would write lines whenever it likes.
+        container = serve(app, healthcheck={"test": ["NONE"]}, ACCESS_LOG_HEALTH=shown, ACCESS_LOG_FORMAT="%(U)s %(a)s")
         container.run("paddock", "health")
         container.get("/forged", headers={"User-Agent": "paddock-health"})
-        assert "/forged paddock-health" in wait_for_lines(container, 1 + (shown == "true"))
-        assert ("/ paddock-health" in access(container)) is (shown == "true")
+        health = ["/ paddock-health"] if shown == "true" else []
+        assert wait_for_lines(container, len(health) + 1) == [*health, "/forged paddock-health"]
 
 
 @BOTH

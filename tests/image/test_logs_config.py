@@ -70,6 +70,7 @@ def test_the_images_formatter_and_files(start, folder):
     assert {"gunicorn", "gunicorn.access"} == {event["logger"] for event in json_events(log.read_text())}
 
 
+@pytest.mark.smoke
 def test_it_is_read_again_on_hup_and_refused_when_it_is_broken(start, folder):
     folder.write("main.py", 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return []\n')
     folder.write("log.json", SPELLINGS["json"])

@@ -78,8 +78,8 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("environment", "command", "status", "said"), FAILURES.values(), ids=FAILURES)
-def test_a_start_that_fails_says_so_in_json(finish, environment, command, status, said):
-    outcome = finish("loud.py", command, environment=JSON | environment)
+def test_a_start_that_fails_says_so_in_json(attempt, environment, command, status, said):
+    outcome = attempt("loud.py", command, environment=JSON | environment)
 
     assert outcome.status == status
     assert said in only(events_of(outcome), message=said)["message"]
@@ -100,11 +100,11 @@ FILES = {
 
 
 @pytest.mark.parametrize(("path", "text", "mode", "status", "said"), FILES.values(), ids=FILES)
-def test_a_file_that_is_wrong_is_named_in_json(finish, mount, path, text, mode, status, said):
+def test_a_file_that_is_wrong_is_named_in_json(attempt, mount, path, text, mode, status, said):
     # What is but a warning or a remark is seen in a start that fails for another reason.
     wrong = {"WORKERS": "four"} if path.startswith("/app/.venv") else {}
     wrong |= {"AT_IMPORT": "raise"} if "skipped" in said else {}
-    outcome = finish("loud.py", environment=JSON | wrong, volumes=mount(path, text, mode))
+    outcome = attempt("loud.py", environment=JSON | wrong, volumes=mount(path, text, mode))
 
     assert outcome.status == (1 if wrong.get("AT_IMPORT") else status)
     assert only(events_of(outcome), message=said)
@@ -154,6 +154,7 @@ def seen(container, wanted, after=0):
     )[-1]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("worker", WORKERS)
 def test_a_whole_life_is_json(start, worker):
     environment = JSON | WORKERS[worker] | {"TIMEOUT": "3", "GRACEFUL_TIMEOUT": "2", "AT_EXIT": "1"}
@@ -268,16 +269,16 @@ def test_loggers_of_the_application_speak_without_being_configured(start, worker
     assert [event.message for event in events if event.logger == "shop"][:2] == ["imported", r"a line\nand another"]
 
 
-def test_loggers_speak_in_a_check(finish):
-    outcome = finish("loud.py", ["check"], environment={"APP_MODULE": "main:asgi"})
+def test_loggers_speak_in_a_check(attempt):
+    outcome = attempt("loud.py", ["check"], environment={"APP_MODULE": "main:asgi"})
 
     assert outcome.status == 0
     assert [event.message for event in text_events(outcome.err) if event.logger == "shop"] == ["imported"]
 
 
-def test_other_commands_have_logging_to_themselves(finish):
+def test_other_commands_have_logging_to_themselves(attempt):
     script = "import logging; logging.warning('mine')"
-    outcome = finish(command=["python", "-c", script], environment={"LOG_FORMAT": "json"})
+    outcome = attempt(command=["python", "-c", script], environment={"LOG_FORMAT": "json"})
 
     assert (outcome.status, outcome.err) == (0, "WARNING:root:mine\n")
 
@@ -285,6 +286,7 @@ def test_other_commands_have_logging_to_themselves(finish):
 # --- Text ---
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("worker", WORKERS)
 def test_text_is_one_line_an_event_and_indented_tracebacks(start, worker):
     container = start("loud.py", environment={"WORKERS": "1"} | WORKERS[worker], allow=("",)).wait_ready()

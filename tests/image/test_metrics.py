@@ -90,6 +90,7 @@ def serving(container):
     return Page.of(container).sum("paddock_workers", state="serving")
 
 
+@pytest.mark.smoke
 @BOTH
 def test_exact_while_workers_come_and_go(start, app):
     """Recycled, reloaded, added, taken away, killed: nothing is counted twice, and nothing is forgotten."""
@@ -394,8 +395,8 @@ def test_a_reload_with_another_address(start, folder):
         ),
     ],
 )
-def test_wrong_values(finish, environment, error):
-    outcome = finish("echo_asgi.py", environment=environment)
+def test_wrong_values(attempt, environment, error):
+    outcome = attempt("echo_asgi.py", environment=environment)
 
     assert outcome.status == 78
     assert f"paddock: {error}" in outcome.err

@@ -7,6 +7,7 @@ from load import Load
 from prometheus import Prometheus
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])
 def test_its_figures_equal_the_clients(start, tools, tmp_path, app):
     environment = {"METRICS_BIND": "0.0.0.0:9090", "WORKERS": "2", "MAX_REQUESTS": "800", "GRACEFUL_TIMEOUT": "20"}

@@ -198,6 +198,7 @@ REPORTING_HOOKS = "".join(
 )
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("preload", ["true", "false"])
 @pytest.mark.parametrize("app", ["observed.py", "observed_wsgi.py"])
 def test_hooks_of_the_gunicorn_file_run(start, mount, app, preload):

@@ -290,6 +290,7 @@ def converse(proxy, conversation):
     asyncio.run(asyncio.wait_for(connected(), PATIENCE))
 
 
+@pytest.mark.smoke
 @EACH
 def test_websocket(serve, behind, clients, name):
     container = serve(ASGI)

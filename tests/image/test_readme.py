@@ -78,6 +78,7 @@ def block(language, words):
     return next(text for text in blocks if words in text)
 
 
+@pytest.mark.smoke
 def test_start_hooks(start, mount):
     volumes = (
         mount("/docker-entrypoint.d/10-migrate.sh", block("sh", "alembic upgrade head"), 0o755)

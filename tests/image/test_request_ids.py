@@ -35,6 +35,7 @@ def records(container, message, number=1):
     return wait_until(found, message)
 
 
+@pytest.mark.smoke
 @BOTH
 def test_sane_id_is_taken(serve, app):
     container = serve(app)

@@ -47,6 +47,7 @@ def test_what_is_required_and_other_errors_are_said_at_once(attempt):
     assert names == {"DATABASE_URL", "/nope", "WORKERS"}
 
 
+@pytest.mark.smoke
 def test_a_start_with_all_that_is_required(start, mount):
     environment = {
         "REQUIRED_ENV": "DATABASE_URL,DB_PASSWORD",

@@ -2,13 +2,17 @@
 
 import pytest
 
+from conftest import wait_until
+
+pytestmark = pytest.mark.smoke
+
 
 @pytest.mark.parametrize(("app", "kind"), [("asgi.py", "asgi"), ("wsgi.py", "wsgi")])
 def test_serves_and_stops_cleanly(start, app, kind):
     container = start(app, environment={"WORKERS": "2"}).wait_healthy()
 
     assert container.get().json()["kind"] == kind
-    assert container.workers() == 2
+    wait_until(lambda: container.workers() == 2, "two workers")
     assert container.stop() == 0
     assert container.logs().count("atexit ran") >= 2
 

@@ -140,12 +140,13 @@ def test_timeout(serve):
 @BOTH
 def test_graceful_timeout(serve, app):
     container = serve(app, {"GRACEFUL_TIMEOUT": "2"}, allow=("",))
-    with raw(container, b"GET /wait?seconds=30 HTTP/1.1\r\nHost: localhost\r\n\r\n"):
-        time.sleep(0.3)
+    with raw(container, b"GET /wait?seconds=3600 HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+        # The connection has reached the worker when a later one was answered.
+        container.get()
         started = time.monotonic()
-        container.stop()
+        assert container.stop() != 137
 
-    assert 1 < time.monotonic() - started < 6
+    assert time.monotonic() - started > 1
 
 
 @BOTH
@@ -156,6 +157,7 @@ def test_max_requests(serve, app):
     wait_until(lambda: another_worker(container, before), "another worker")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("preload", "importer"), [("true", "the arbiter"), ("false", "the worker")])
 def test_preload_app(serve, preload, importer):
     answer = serve(ASGI, {"PRELOAD_APP": preload}).get().json()
@@ -243,7 +245,7 @@ def test_keep_alive(serve, app):
         started = time.monotonic()
         assert b"200" in received(connection)
 
-    assert 0.5 < time.monotonic() - started < 10
+    assert time.monotonic() - started > 0.5
 
 
 @BOTH
@@ -471,6 +473,7 @@ def test_uvicorn_lifespan(serve, lifespan, runs):
     assert ("lifespan.startup" in container.logs()) is runs
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("environment", "loop", "protocol"),
     [
@@ -487,9 +490,8 @@ def test_uvicorn_loop_and_http(serve, environment, loop, protocol):
 
 def test_uvicorn_limit_concurrency(serve):
     container = serve(ASGI, {"UVICORN_LIMIT_CONCURRENCY": "2"}, allow=("Exceeded concurrency limit",))
-    with raw(container, b"GET /wait?seconds=30 HTTP/1.1\r\nHost: localhost\r\n\r\n"):
-        time.sleep(0.3)
-        assert container.get().status_code == 503
+    with raw(container, b"GET /wait?seconds=3600 HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+        wait_until(lambda: container.get().status_code == 503, "no room")
     wait_until(lambda: container.get().status_code == 200, "room again")
 
 
@@ -510,6 +512,7 @@ def web_socket(container, **options):
     return connect(f"ws://{container.address}:8000/", proxy=None, **options)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("implementation", ["auto", "websockets", "websockets-sansio"])
 def test_uvicorn_ws(serve, implementation):
     container = serve(ASGI, {"UVICORN_WS": implementation}, allow=("deprecated",))
@@ -562,7 +565,8 @@ def test_uvicorn_ws_ping_interval_and_timeout(serve):
         frames = received(connection).partition(b"\r\n\r\n")[2]
     assert frames.startswith(PING)
     assert CLOSE_INTERNAL_ERROR in frames
-    assert time.monotonic() - started < 15
+    # Before the first ping of the default.
+    assert time.monotonic() - started < 20
 
 
 def test_uvicorn_ws_ping_interval_none(serve):

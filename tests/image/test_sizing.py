@@ -47,6 +47,7 @@ def test_auto(start, limits, workers, expected):
     assert all(part in reason for part in expected), reason
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("variable", ["WORKERS", "WEB_CONCURRENCY"])
 def test_auto_by_name(start, variable):
     reason_of(start("observed.py", environment={variable: "AUTO"}, cpuset_cpus="0"), 1)

@@ -22,6 +22,7 @@ ENCRYPTED = {"CERTFILE": "encrypted.crt", "KEYFILE": "encrypted.key", "KEYFILE_P
 PASSWORD_FILE = {"CERTFILE": "encrypted.pem", "KEYFILE_PASSWORD_FILE": "password"}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("app", "worker_class", "files"),
     [
@@ -150,22 +151,26 @@ def test_plain_text_is_not_answered(server, pem):
 
 
 def test_handshakes_that_do_not_end_hold_up_nobody(server, pem):
-    began = time.monotonic()
-    with ExitStack() as opened:
-        half = []
-        for _ in range(50):
-            client = opened.enter_context(socket.create_connection((server.address, 8000), timeout=30))
-            # The head of a record that would hold the client's hello.
-            client.sendall(b"\x16\x03\x01\x02\x00")
-            half.append(client)
-        for _ in range(10):
-            assert pem.get(server, "/echo").status_code == 200
-        served = time.monotonic()
-        ended = [received(client) for client in half]
-        left = time.monotonic()
-    assert not any(ended)
-    # REQUEST_HEAD_TIMEOUT, which is 3.
-    assert served - began < 3 <= left - began < 15
+
+    def others_are_served():
+        began = time.monotonic()
+        with ExitStack() as opened:
+            half = []
+            for _ in range(50):
+                client = opened.enter_context(socket.create_connection((server.address, 8000), timeout=60))
+                # The head of a record that would hold the client's hello.
+                client.sendall(b"\x16\x03\x01\x02\x00")
+                half.append(client)
+            for _ in range(10):
+                assert pem.get(server, "/echo").status_code == 200
+            served = time.monotonic()
+            assert not any(received(client) for client in half)
+        # REQUEST_HEAD_TIMEOUT, which is 3.
+        assert time.monotonic() - began >= 3
+        return served - began < 3
+
+    # On a busy machine not at the first attempt.
+    wait_until(others_are_served, "answers before the handshakes are given up")
 
 
 def test_clients_that_vanish_take_nobody_with_them(server, connect, pem):

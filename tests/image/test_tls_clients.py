@@ -39,6 +39,7 @@ def server(start_for_all, pem, request):
     return start_for_all(app, volumes=pem.volumes, environment=environment, allow=allow).wait_healthy()
 
 
+@pytest.mark.smoke
 def test_with_a_certificate(server, pem, known):
     seen = pem.get(server, certificate=known).json()
 

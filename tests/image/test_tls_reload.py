@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import ssl
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -64,6 +63,7 @@ def serve(start, certificates):
     return run
 
 
+@pytest.mark.smoke
 @APPS
 def test_under_load(serve, certificates, app):
     container = serve(app, ACCESS_LOG="none")
@@ -155,7 +155,7 @@ def test_a_certificate_whose_time_is_over_or_to_come(start, certificates, dates,
 
 @APPS
 def test_a_stop_waits_for_handshakes_and_not_for_idle_clients(serve, certificates, app):
-    container = serve(app, GRACEFUL_TIMEOUT="40")
+    container = serve(app, GRACEFUL_TIMEOUT="3600")
     context = certificates.context()
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(incoming, outgoing)
@@ -165,7 +165,6 @@ def test_a_stop_waits_for_handshakes_and_not_for_idle_clients(serve, certificate
             client.do_handshake()
         hello = outgoing.read()
         late.sendall(hello[:50])
-        began = time.monotonic()
         container.signal("TERM")
         container.wait_for_log("Handling signal: term")
         late.sendall(hello[50:])
@@ -180,6 +179,5 @@ def test_a_stop_waits_for_handshakes_and_not_for_idle_clients(serve, certificate
         wait_until(lambda: finished(client.do_handshake) or client.version(), "the handshake")
         client.write(request("/echo"))
         assert wait_until(lambda: finished(lambda: client.read(65536)), "an answer").startswith(b"HTTP/1.1 200 ")
+        # And not three quarters of GRACEFUL_TIMEOUT later.
         assert container.wait_exit() == 0
-        # Three quarters of GRACEFUL_TIMEOUT are for those who have something to wait for.
-        assert time.monotonic() - began < 25

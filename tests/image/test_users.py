@@ -73,6 +73,7 @@ def test_everything_is_taken_away_at_once(request, start, variant, app):
     assert container.logs().count("atexit ran") >= 2
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("app", APPS)
 def test_hardened_with_a_tmpfs(start, app):
     container = ready(start(app, user=NOBODY, tmpfs={"/tmp": ""}, environment={"WORKERS": "1"}, **HARDENED))

@@ -7,7 +7,6 @@ import logging
 import os
 import select
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,11 +59,9 @@ def test_lines_are_written_at_once_and_in_order(pipe: Pipe) -> None:
 
 def test_nobody_waits_for_a_reader_and_what_it_reads_is_whole(pipe: Pipe) -> None:
     line = "x" * 99 + "\n"
-    begun = time.monotonic()
     for _ in range(2000):
         pipe.lines.fresh.append(line)
         pipe.lines.flush()
-    assert time.monotonic() - begun < 30
 
     got = b""
     while pipe.lines.waiting:

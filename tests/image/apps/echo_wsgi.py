@@ -15,9 +15,14 @@ from urllib.parse import parse_qs
 VERSION = os.environ.get("VERSION", "1")
 FILLING = bytes(range(256)) * 256
 LEAK = []
+HOLD = "/tmp/hold-imports"
 
 atexit.register(lambda: print(f"atexit ran in {os.getpid()}", flush=True))
 time.sleep(float(os.environ.get("IMPORT_SECONDS", "0")))
+if os.path.exists(HOLD):
+    print("the import is held", flush=True)
+while os.path.exists(HOLD):
+    time.sleep(0.01)
 
 
 def payload(number, size):
