@@ -206,13 +206,13 @@ def test_sigterm_ends_the_hook_and_the_start(hooks: Hooks, tmp_path: Path) -> No
     fifo, log = tmp_path / "fifo", tmp_path / "log"
     os.mkfifo(fifo)
     # The child itself says that it is there: a shell between fork and exec may lose a signal.
-    child = f"sh -c 'echo $$ >{fifo}; exec sleep 60'"
+    child = f"sh -c 'echo $$ >{fifo}; exec sleep 3600'"
     hooks.add("a.sh", f"#!/bin/sh\ntrap 'echo told >{log}; exit 9' TERM\n{child} &\nwait\n")
     hooks.add("b.sh", f"#!/bin/sh\necho late >{log}\n")
-    process = _start(hooks, stop_seconds=10)
+    process = _start(hooks, stop_seconds=120)
     sleeper = int(fifo.read_text())
     process.terminate()
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 143
     assert errors == b""
     assert log.read_text() == "told\n"
@@ -221,9 +221,9 @@ def test_sigterm_ends_the_hook_and_the_start(hooks: Hooks, tmp_path: Path) -> No
 
 def test_a_hook_that_ignores_sigterm_is_killed(hooks: Hooks, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    hooks.add("a.sh", f"#!/bin/sh\ntrap '' TERM\necho $$ >{pid}\nkill -TERM $PPID\nsleep 60\nsleep 60\n")
+    hooks.add("a.sh", f"#!/bin/sh\ntrap '' TERM\necho $$ >{pid}\nkill -TERM $PPID\nsleep 3600\nsleep 3600\n")
     process = _start(hooks, stop_seconds=0.05)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
 
     assert process.returncode == 143
     assert errors == b""
@@ -254,6 +254,6 @@ def _ends(pid: int) -> bool:
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([process], [], [], 10)[0])
+        return bool(select.select([process], [], [], 120)[0])
     finally:
         os.close(process)

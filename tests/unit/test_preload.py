@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from paddock.preload import Snapshot, freeze, inspect_after_import, sentence
 
@@ -78,7 +79,6 @@ def test_sockets_that_can_be_shared_are_not_named(before: Snapshot) -> None:
 
 
 def test_event_loops(before: Snapshot) -> None:
-    uvloop = pytest.importorskip("uvloop")
     loops = [asyncio.new_event_loop(), uvloop.new_event_loop()]
     found = inspect_after_import(before)
     for loop in loops:
