@@ -323,23 +323,21 @@ target "environment" {
   name = "environment-${row.name}"
   matrix = {
     row = concat([
-      for name in ["apt", "app-venv", "exact", "pip", "poetry", "slim", "uv", "uv-four-lines", "uv-pip"] :
-      { name = name, dockerfile = name, context = "app", pins = "" }
+      for name in ["apt", "app-venv", "exact", "index", "pip", "poetry", "slim", "uv", "uv-four-lines", "uv-pip"] :
+      { name = name, dockerfile = name, context = "app" }
       ], [
-      { name = "index", dockerfile = "index", context = "app", pins = "" },
-      { name = "src", dockerfile = "src", context = "src-layout", pins = "" },
-      { name = "collectstatic", dockerfile = "collectstatic", context = "django", pins = "" },
-      { name = "pins-that-work", dockerfile = "pins", context = "app", pins = "websockets==13.1 httptools==0.8.0 click==8.1.8" },
-      { name = "http2", dockerfile = "pins", context = "app", pins = "h2==4.4.1 zttp==0.0.35" },
-      { name = "pins-uvicorn", dockerfile = "pins", context = "app", pins = "uvicorn==0.34.0" },
-      { name = "pins-websockets", dockerfile = "pins", context = "app", pins = "websockets==10.4" },
+      for name in ["http2", "pins-that-work", "pins-uvicorn", "pins-websockets"] :
+      { name = name, dockerfile = "pins", context = "app" }
+      ], [
+      { name = "src", dockerfile = "src", context = "src-layout" },
+      { name = "collectstatic", dockerfile = "collectstatic", context = "django" },
     ])
   }
   inherits   = ["_secrets"]
   context    = "tests/image/environments/${row.context}"
   dockerfile = "../${row.dockerfile}.Dockerfile"
   contexts   = merge(images(PADDOCK_PYTHON), { application = "tests/image/environments/app" })
-  args       = row.pins == "" ? {} : { PINS = row.pins }
+  args       = row.dockerfile == "pins" ? { PINS = row.name } : {}
   secret     = row.name == "index" ? ["type=file,id=UV_DEFAULT_INDEX,src=tests/image/environments/index-with-password"] : []
   tags       = ["paddock-test:${PADDOCK_PYTHON}-${row.name}"]
 }
@@ -348,7 +346,7 @@ target "environment" {
 target "bench-peers" {
   inherits = ["_secrets"]
   context  = "benchmarks/peers"
-  contexts = { server = "target:${target_of(DEFAULT_PYTHON, "slim")}" }
+  contexts = { server = "build", uv = "target:${target_of(DEFAULT_PYTHON, "full")}" }
   args = {
     PYTHON_VERSION = DEFAULT_PYTHON
     BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", DEFAULT_PYTHON)

@@ -185,7 +185,7 @@ def test_the_applications_pins_win(installed):
         ),
         (
             "pins-websockets",
-            f"websockets 10.4: installed by the application in {VENV[:-1]}; uvicorn 0.54.0 of Paddock's server "
+            f"websockets 12.0: installed by the application in {VENV[:-1]}; uvicorn 0.54.0 of Paddock's server "
             "needs websockets>=13.0: pin one of those or remove the pin",
         ),
     ],

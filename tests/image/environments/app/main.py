@@ -7,7 +7,7 @@ import sys
 
 import itsdangerous  # noqa: F401 (what the application itself depends on)
 
-with contextlib.suppress(ModuleNotFoundError):
+with contextlib.suppress(ImportError):
     import psycopg  # noqa: F401 (needs the system's libpq)
 
 
