@@ -33,6 +33,7 @@ failed=
 step "$uv" lock --quiet --check --project build
 step "$uv" lock --quiet --check --project tests
 step "$uv" lock --quiet --check --project benchmarks
+step python tools/backends.py
 step ruff check --quiet .github benchmarks build tests tools examples
 step ruff format --quiet --check .github benchmarks build tests tools examples
 step in_build mypy .
