@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import os
 import re
+import socket
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,7 +19,7 @@ from gunicorn.workers.base import Worker
 
 from paddock import requirements
 from paddock.application import FORCED, Kind, mismatch
-from paddock.environment import DEFAULT, Value
+from paddock.environment import DEFAULT, ENVIRONMENT, Value
 from paddock.errors import Problem
 from paddock.logs import atoms
 from paddock.logs.access import is_own_way
@@ -27,6 +29,8 @@ from paddock.workers import CLASSES, short_name
 from paddock.workers.boot import SHUTDOWN_SHARE
 
 Origins = Mapping[str, Value]
+
+INTERFACES = Path("/sys/class/net")
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 (compared with what others bind)
 
@@ -40,6 +44,7 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
     found = [
         *_reload(cfg),
         *_drain(cfg),
+        *_hosts(cfg, origins),
         *_metrics(cfg),
         *_other_classes(cfg, origins),
         *_classes(cfg),
@@ -56,7 +61,7 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
 def warnings(cfg: Any, origins: Origins) -> list[str]:
     """Return what has no effect in the complete configuration `cfg`, as far as it is known before the import."""
     kind = known_kind(cfg)
-    return [*_cleartext(cfg), *(without_effect(cfg, origins, kind) if kind else [])]
+    return [*_cleartext(cfg), *_loopback(cfg, origins), *(without_effect(cfg, origins, kind) if kind else [])]
 
 
 def notes(cfg: Any) -> list[str]:
@@ -141,6 +146,57 @@ def _drain(cfg: Any) -> Iterator[Problem]:
         most = cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
         message = f"leaves no time to finish requests: expected less than {most:g}, or a longer GRACEFUL_TIMEOUT"
         yield Problem("DRAIN_DELAY", message, f"{cfg.drain_delay:g}")
+
+
+def _hosts(cfg: Any, origins: Origins) -> Iterator[Problem]:
+    """Name the hosts that have no address: to bind them would fail, after a second for each of several attempts."""
+    bind = origins["bind"]
+    name = bind.origin.partition(" ")[0] if bind.source == ENVIRONMENT else f"bind ({bind.origin})"
+    addresses = [(name, address) for address in cfg.address]
+    addresses += [("METRICS_BIND", parse_address(cfg.metrics_bind))] if cfg.metrics_bind else []
+    for name, address in addresses:
+        try:
+            if isinstance(address, tuple):
+                _resolved(address[0])
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            message = f"this host has no address ({why}); expected a name or an address of the container's own"
+            yield Problem(name, message, address[0])
+
+
+def _loopback(cfg: Any, origins: Origins) -> Iterator[str]:
+    """Say that nobody can reach the server, where it listens on the loopback interface alone.
+
+    A container that shares the host's network has bridges in it, and may well be meant to.
+    """
+    if not all(isinstance(address, tuple) and _is_loopback(address[0]) for address in cfg.address):
+        return
+    if any(INTERFACES.glob("*/bridge")):
+        return
+    bind = origins["bind"]
+    given = f" ({bind.origin})" if bind.origin else ""
+    yield (
+        f"nobody outside this container can reach it: {', '.join(cfg.bind)}{given} is the loopback interface; "
+        "0.0.0.0 is all of them"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return all(ipaddress.ip_address(found).is_loopback for found in _resolved(host))
+    except (OSError, UnicodeError):
+        return False
+
+
+def _resolved(host: str) -> set[str]:
+    """Return the addresses of a host, as Gunicorn finds them: a name stands for IPv4 (gunicorn/sock.py, TCPSocket).
+
+    Raises:
+        OSError: when it has none.
+        UnicodeError: when it can have none.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(host, None, family)}
 
 
 def _metrics(cfg: Any) -> Iterator[Problem]:

@@ -27,7 +27,7 @@ from paddock.parsers import (
     nearest,
     parse,
 )
-from paddock.settings import AUTO, BY_NAME, SETTINGS, UVICORN_REPLACED, Setting
+from paddock.settings import AUTO, BY_NAME, OWN_PREFIX, SETTINGS, UVICORN_REPLACED, Setting
 from paddock.sizing import read_limits, size
 from paddock.state import DIRECTORIES
 from paddock.workers import class_path
@@ -43,7 +43,11 @@ SERVICE_LINK_NAME = re.compile(r".+_(SERVICE_(HOST|PORT)(_.+)?|PORT(_[0-9]+_(TCP
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 """
 
-NOT_SETTINGS = {"GUNICORN_CMD_ARGS", "GUNICORN_CONF", "GUNICORN_PID", "GUNICORN_FD", "GUNICORN_DIRTY_SOCKET"}
+NOT_SETTINGS = {
+    *("GUNICORN_CMD_ARGS", "GUNICORN_CONF", "GUNICORN_PID", "GUNICORN_FD", "GUNICORN_DIRTY_SOCKET"),
+    # What the entrypoint hands on.
+    "PADDOCK_NOTICE",
+}
 
 REFUSED = {
     "config": "name your file in GUNICORN_CONF",
@@ -51,6 +55,11 @@ REFUSED = {
     "check_config": "run `paddock check` instead",
     "print_config": "run `paddock config` instead",
 }
+
+IGNORE = "IGNORE_ENV"
+"""The setting that names the variables which are the application's, whatever they are called."""
+
+PREFIXES = (OWN_PREFIX, "GUNICORN_", "UVICORN_")
 
 SECRET_NAME = re.compile(r"PASSW(OR)?D|SECRET|TOKEN|CREDENTIAL|API_?KEY|PRIVATE|RAW_ENV")
 
@@ -94,7 +103,7 @@ def looks_secret(name: str) -> bool:
     """Tell whether the value of the variable `name` must not be shown."""
     if name == "SECRETS_ENV":
         return False
-    return bool(SECRET_NAME.search(name.upper())) or any(s.secret for s in SETTINGS if name in s.names)
+    return bool(SECRET_NAME.search(name.upper())) or any(s.secret for s in SETTINGS if name in s.variables)
 
 
 _exported: dict[str, str] = {}
@@ -144,12 +153,17 @@ class _Resolver:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.result = Resolution()
+        self.ignored: frozenset[str] = frozenset()
+        self.ignored = frozenset(self.read_setting(BY_NAME[IGNORE]).value or ())
+        self.result = Resolution()
 
     def run(self, check_required: bool) -> Resolution:
         for setting in SETTINGS:
             self.result.values[setting.key] = self.read_setting(setting)
+        self.refuse_unknown_ignored()
         self.read_gunicorn()
         self.refuse_unknown_uvicorn()
+        self.refuse_unknown_own()
         self.warn_of_near_misses()
         self.read_secrets()
         if check_required:
@@ -162,17 +176,38 @@ class _Resolver:
         hidden = looks_secret(name) and not name.endswith("_FILE")
         self.result.problems.append(Problem(name, message, None if hidden else value))
 
+    def given(self, variable: str) -> str:
+        """Return what a variable holds; nothing when it is unset, empty, or left to the application."""
+        return "" if variable in self.ignored else self.environ.get(variable, "").strip()
+
+    def spelling(self, name: str) -> str | None:
+        """Return the variable that `name` is read from, and None when that is left to the application.
+
+        PADDOCK_<NAME> leaves the plain name to the application, whatever that holds.
+        """
+        own = OWN_PREFIX + name
+        direct = self.given(own)
+        if SERVICE_LINK_VALUE.fullmatch(direct):
+            self.pass_over(own, direct)
+            direct = ""
+        if direct or self.given(f"{own}_FILE"):
+            return own
+        return None if name in self.ignored else name
+
+    def pass_over(self, variable: str, value: str) -> None:
+        self.result.warnings.append(f"{variable}={value!r} is a Kubernetes service link and is passed over")
+
     def text(self, name: str) -> tuple[str, Value] | None:
         """Return the text that `name`, or the file that `name`_FILE names, holds; None when unset or empty."""
         direct = self.environ.get(name, "").strip()
-        path = self.environ.get(f"{name}_FILE", "").strip()
+        path = self.given(f"{name}_FILE")
         if direct and path:
             self.problem(name, f"{name} and {name}_FILE are both set: unset one of them")
             return None
         if path:
             return self.text_of_file(name, path)
         if direct and SERVICE_LINK_VALUE.fullmatch(direct):
-            self.result.warnings.append(f"{name}={direct!r} is a Kubernetes service link and is passed over")
+            self.pass_over(name, direct)
             return None
         return (direct, Value(None, ENVIRONMENT, name)) if direct else None
 
@@ -189,9 +224,10 @@ class _Resolver:
             return None
         return text, Value(None, FILE, path)
 
-    def parsed(self, name: str, parser: Parser) -> Value | None:
-        found = self.text(name)
-        if found is None:
+    def parsed(self, plain: str, parser: Parser) -> Value | None:
+        name = self.spelling(plain)
+        found = self.text(name) if name else None
+        if name is None or found is None:
             return None
         text, value = found
         # What a file holds may be a secret that was mounted at the wrong place.
@@ -199,7 +235,11 @@ class _Resolver:
         try:
             return Value(parse(parser, text, show=not from_file), value.source, value.origin)
         except ValueError as error:
-            self.problem(f"{name}_FILE" if from_file else name, str(error), value.origin if from_file else text)
+            variable = f"{name}_FILE" if from_file else name
+            # No application means its own variable by a name with a server's.
+            mine = name != IGNORE and not name.startswith(PREFIXES)
+            keep = f"; if it is your application's, set {IGNORE}={name}" if mine else ""
+            self.problem(variable, f"{error}{keep}", value.origin if from_file else text)
             return None
 
     def read_setting(self, setting: Setting) -> Value:
@@ -210,10 +250,12 @@ class _Resolver:
 
     def prefixed(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Yield variables that are set and start with `prefix`, as (variable, name without _FILE and prefix)."""
-        known = {name for setting in SETTINGS for name in setting.names} | NOT_SETTINGS
+        known = {name for setting in SETTINGS for name in setting.variables} | NOT_SETTINGS
         for variable in sorted(self.environ):
             name = variable.removesuffix("_FILE")
-            if not variable.startswith(prefix) or known & {variable, name} or not self.environ[variable].strip():
+            if not variable.startswith(prefix) or known & {variable, name} or not self.given(variable):
+                continue
+            if self.ignored & {variable, name}:
                 continue
             if SERVICE_LINK_NAME.fullmatch(variable) and not _is_gunicorn_setting(name.removeprefix(prefix)):
                 self.result.warnings.append(f"{variable} is a Kubernetes service link and is passed over")
@@ -222,7 +264,8 @@ class _Resolver:
 
     def read_gunicorn(self) -> None:
         settings = _gunicorn_settings()
-        for name, variable in {name: variable for variable, name in self.prefixed("GUNICORN_")}.items():
+        prefixed = (*self.prefixed("GUNICORN_"), *self.prefixed(f"{OWN_PREFIX}GUNICORN_"))
+        for name, variable in {name: variable for variable, name in prefixed}.items():
             key = name.lower()
             if key in REFUSED:
                 self.problem(variable, f"has no place in a container: {REFUSED[key]}", self.environ[variable])
@@ -241,25 +284,45 @@ class _Resolver:
 
     def refuse_unknown_uvicorn(self) -> None:
         known = [setting.name for setting in SETTINGS if setting.name.startswith("UVICORN_")]
-        for variable, name in self.prefixed("UVICORN_"):
+        for variable, name in (*self.prefixed("UVICORN_"), *self.prefixed(f"{OWN_PREFIX}UVICORN_")):
             if name in UVICORN_REPLACED:
                 self.problem(variable, f"set {UVICORN_REPLACED[name]} instead", self.environ[variable])
             else:
                 self.unknown(variable, f"UVICORN_{name}", known)
 
+    def refuse_unknown_own(self) -> None:
+        known = [OWN_PREFIX + name for setting in SETTINGS for name in setting.names]
+        for variable, name in self.prefixed(OWN_PREFIX):
+            if not name.startswith(("GUNICORN_", "UVICORN_")):
+                close = nearest(OWN_PREFIX + name, known, edits=2)
+                advice = f"did you mean {close}?" if close else "`paddock settings` lists those there are"
+                self.problem(variable, f"no setting has this name: {advice}", self.environ[variable])
+
+    def refuse_unknown_ignored(self) -> None:
+        """A name that no setting has may be that of a variable all the same, which looks like a setting's."""
+        plain = {name for setting in SETTINGS for name in setting.names}
+        known = plain | {f"GUNICORN_{key.upper()}" for key in _gunicorn_settings()}
+        names = self.result.ignore_env or ()
+        for name in names:
+            if name not in self.environ and not known & {name, name.removesuffix("_FILE")}:
+                close = nearest(name, known, edits=2)
+                advice = f"did you mean {close}?" if close else "`paddock settings` lists those there are"
+                self.problem(IGNORE, f"no setting has the name {name}: {advice}", ",".join(names))
+
     def warn_of_near_misses(self) -> None:
-        names = {name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
+        plain = {name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
+        names = plain | {OWN_PREFIX + name for name in plain}
         long_names = [name for name in names if len(name) >= 6 and not name.startswith(("GUNICORN_", "UVICORN_"))]
-        required = self.environ.get("REQUIRED_ENV", "") + "," + self.environ.get("SECRETS_ENV", "")
+        theirs = {*(self.result.required_env or ()), *(self.result.secrets_env or ()), *self.ignored}
         for variable in sorted(self.environ):
-            if variable in names or len(variable) < 6 or variable in required.replace(" ", "").split(","):
+            if variable in names or len(variable) < 6 or variable in theirs or variable.startswith(OWN_PREFIX):
                 continue
             if close := nearest(variable, long_names, edits=1):
                 self.result.warnings.append(f"{variable} is set, which is no setting: did you mean {close}?")
 
     def read_secrets(self) -> None:
         for name in self.result.secrets_env or ():
-            if name in BY_NAME:
+            if name in BY_NAME and name not in self.ignored:
                 continue
             found = self.text(name)
             if found and found[1].source == FILE:

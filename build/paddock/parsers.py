@@ -19,6 +19,26 @@ Address = str
 
 MEBIBYTE = 1024 * 1024
 
+LEVELS = {
+    **{str(number): number for number in range(1, 101)},
+    # 1: at 0 a server's logger would follow the root logger's, which the application may set to another.
+    "notset": 1,
+    "trace": 5,
+    "debug": 10,
+    "info": 20,
+    "warning": 30,
+    "error": 40,
+    "critical": 50,
+}
+"""The numbers of the log levels, by their names in the configuration.
+
+https://docs.python.org/3/library/logging.html#logging-levels, and https://uvicorn.dev/settings/#logging for `trace`
+"""
+
+LEVEL_NAMES = {str(number): name for name, number in LEVELS.items() if not name.isdigit()}
+LEVEL_NAMES |= {"warn": "warning", "fatal": "critical", "0": "notset"}
+"""What else each of them is called."""
+
 
 class Parser(Protocol):
     """What the table of settings asks of a parser."""
@@ -172,6 +192,25 @@ class Items:
         if not all(parts):
             raise Rejected("an item of the list is empty")
         return [self.item(part) for part in parts]
+
+
+@dataclass(frozen=True)
+class LogLevel:
+    """A log level: a name of Python's or Uvicorn's, or a number. The value is a key of LEVELS, a name where it has one.
+
+    In any case of letters, as Python's `logging` and Uvicorn do not agree on it.
+    """
+
+    expected: str = "debug, info, warning, error or critical, trace, notset, or a number from 0 to 100"
+
+    def __call__(self, text: str) -> str:
+        level = text.lower()
+        if re.fullmatch(r"[0-9]{1,3}", level):
+            level = str(int(level))
+        level = LEVEL_NAMES.get(level, level)
+        if level not in LEVELS:
+            raise ValueError(text)
+        return level
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -119,6 +119,7 @@ class Server(Application):  # type: ignore[misc]
             self.apply(self.read_conf(conf, name), CONF, conf)
         self.apply(cmd_args, CMD_ARGS, CMD_ARGS)
         self.apply(flags, FLAG, FLAG)
+        self.warnings += overridden(resolution.values, self.origins)
         if self.cfg.reload:
             self.develop()
         if resolution.sizing and self.origins["workers"] is resolution.values["workers"]:
@@ -324,6 +325,24 @@ class Server(Application):  # type: ignore[misc]
             client_certificate=self.cfg.cert_reqs == 2,
             health_path=self.cfg.healthcheck_path,
         )
+
+
+def overridden(given: Mapping[str, Value], origins: Mapping[str, Value]) -> Iterator[str]:
+    """Yield what the user's Gunicorn file has set to another value than the environment asks for.
+
+    By precedence it may do so; with these two, somebody wonders why a container that was told otherwise cannot be
+    reached, or is slow.
+    """
+    for key in ("bind", "workers"):
+        wanted, taken = given[key], origins[key]
+        if taken.source == CONF and wanted.source != DEFAULT and _items(taken.value) != _items(wanted.value):
+            name, value = BY_KEY[key].name, ",".join(_items(wanted.value))
+            source = f" (from {wanted.origin})" if wanted.origin != name else ""
+            yield f"{name}={value}{source} has no effect: {taken.origin} sets {key} to {','.join(_items(taken.value))}"
+
+
+def _items(value: Any) -> list[str]:
+    return [item.strip() for item in (value if isinstance(value, list) else str(value).split(","))]
 
 
 def log_format(arguments: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from paddock.logs import atoms
 from paddock.parsers import (
+    LEVELS,
     MEBIBYTE,
     BindAddress,
     Boolean,
@@ -25,6 +26,7 @@ from paddock.parsers import (
     Items,
     LogConfig,
     LogFile,
+    LogLevel,
     OwnAddress,
     Parser,
     Port,
@@ -39,6 +41,9 @@ from paddock.parsers import (
 )
 
 AUTO = "auto"
+
+OWN_PREFIX = "PADDOCK_"
+"""What every variable may begin with, and wins over its plain name then."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,13 @@ class Setting:
         return self.sets or self.name.lower()
 
     @property
+    def variables(self) -> tuple[str, ...]:
+        """Every variable that sets it, in order of precedence, with those that no application uses for its own."""
+        return tuple(variable for name in self.names for variable in (OWN_PREFIX + name, name))
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Every variable that sets it, in order of precedence; Gunicorn's own spelling of the name is the last."""
+        """The names of those without OWN_PREFIX; Gunicorn's own spelling of the name is the last."""
         return (self.name, *self.aliases, *([f"GUNICORN_{self.sets.upper()}"] if self.sets else []))
 
 
@@ -380,10 +390,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "LOG_LEVEL",
-        _words("debug", "info", "warning", "error", "critical"),
+        LogLevel(),
         "info",
         LOGGING,
-        "The least severe message that is logged.",
+        "The least severe message that is logged: by the application's loggers, Gunicorn's and Uvicorn's. Python's "
+        "other names (`WARN`, `FATAL`, `NOTSET`) and its numbers are understood, in any case. `trace` is Uvicorn's "
+        "level 5, with connections and ASGI messages; Gunicorn has nothing below `debug`. `notset` and 0 are all.",
         sets="loglevel",
     ),
     Setting(
@@ -468,6 +480,15 @@ SETTINGS: tuple[Setting, ...] = (
         START,
         "Variables of the application that are read from the file that `NAME_FILE` names, as those of this table "
         "are: `SECRETS_ENV=DB_PASSWORD` with `DB_PASSWORD_FILE=/run/secrets/db`.",
+        start_only=True,
+    ),
+    Setting(
+        "IGNORE_ENV",
+        Items(Text("a variable's name", r"[A-Za-z_][A-Za-z0-9_]*"), "names of variables separated by commas"),
+        None,
+        START,
+        "Variables that are the application's, although settings have their names: `IGNORE_ENV=LOG_FORMAT,TIMEOUT`. "
+        "`PADDOCK_LOG_FORMAT` sets the image's all the same.",
         start_only=True,
     ),
     Setting(
@@ -633,8 +654,9 @@ def register() -> None:
     Gunicorn collects subclasses of its `Setting` as they are defined, which is how its own are made
     (https://github.com/benoitc/gunicorn/blob/master/gunicorn/config.py). Calling it again does nothing.
     """
-    from gunicorn import config
+    from gunicorn import config, glogging
 
+    glogging.Logger.LOG_LEVELS.update(LEVELS)
     known = {setting.name for setting in config.KNOWN_SETTINGS}
     taken = {flag for setting in config.KNOWN_SETTINGS for flag in setting.cli or ()}
     for setting in SETTINGS:

@@ -15,6 +15,10 @@ TLS = Path(__file__).parent.parent / "unit" / "tls"
 SECONDS = "expected a whole number of seconds from 0 to 86400"
 SWITCH = "expected true or false"
 COUNT = "expected a whole number, 0 or more"
+WORKERS_REFUSED = (
+    "WORKERS='four': expected auto, or a whole number from 1 to 1024; "
+    "if it is your application's, set IGNORE_ENV=WORKERS"
+)
 ADDRESS = "expected host:port, [IPv6]:port, unix:/path or fd://number"
 PROXIES = "expected addresses and networks separated by commas, or * alone"
 LOG_FILE = "expected -, none, or the path of a file that can be written"
@@ -213,9 +217,11 @@ def test_every_error_is_said_at_once(attempt):
     environment = {"WORKERS": "four", "TIMEOUT": "30s", "LOG_LEVEL": "loud"}
 
     assert sorted(refusals(attempt(environment=environment))) == [
-        "LOG_LEVEL='loud': expected debug, info, warning, error or critical",
-        "TIMEOUT='30s': expected a whole number of seconds from 0 to 86400",
-        "WORKERS='four': expected auto, or a whole number from 1 to 1024",
+        "LOG_LEVEL='loud': expected debug, info, warning, error or critical, trace, notset, or a number from 0 to 100; "
+        "if it is your application's, set IGNORE_ENV=LOG_LEVEL",
+        "TIMEOUT='30s': expected a whole number of seconds from 0 to 86400; "
+        "if it is your application's, set IGNORE_ENV=TIMEOUT",
+        WORKERS_REFUSED,
     ]
 
 
@@ -530,7 +536,7 @@ def test_commands_that_read_the_configuration_refuse_it_alike(finish, command):
     """In a container for each, whose status is the command's."""
     outcome = finish(command=[command], environment={"WORKERS": "four"})
 
-    assert only(refusals(outcome)) == "WORKERS='four': expected auto, or a whole number from 1 to 1024"
+    assert only(refusals(outcome)) == WORKERS_REFUSED
 
 
 def test_a_refusal_in_json_is_json(attempt):
@@ -539,7 +545,7 @@ def test_a_refusal_in_json_is_json(attempt):
     line = json.loads(outcome.err)
     assert outcome.status == 78
     assert line["level"] == "error"
-    assert line["message"] == "WORKERS='four': expected auto, or a whole number from 1 to 1024"
+    assert line["message"] == WORKERS_REFUSED
 
 
 # What looks wrong and is not

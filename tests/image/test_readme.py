@@ -26,6 +26,18 @@ CAUSES = {
         "environment": {"WORKER": "4"},
         "command": ["check"],
     },
+    "if it is your application's": {"environment": {"TIMEOUT": "2.5"}},
+    "this host has no address": {"environment": {"HOST": "nowhere.invalid"}},
+    "nobody outside this container": {
+        "files": {"/app/main.py": ASGI},
+        "environment": {"HOST": "localhost"},
+        "command": ["check"],
+    },
+    "has no effect: /app/gunicorn_conf.py": {
+        "files": {"/app/main.py": ASGI, "/app/gunicorn_conf.py": "workers = 2\n"},
+        "environment": {"WORKERS": "3"},
+        "command": ["check"],
+    },
     "are both set": {"environment": {"WORKERS": "4", "WORKERS_FILE": "/run/workers"}},
     "is not set, and REQUIRED_ENV": {"environment": {"REQUIRED_ENV": "DATABASE_URL"}},
     "is a directory": {"environment": {"CERTFILE": "/etc"}},
@@ -68,7 +80,7 @@ def test_every_cause_is_in_the_table():
 
 def test_three_errors_at_once(attempt):
     shown = re.search(r"^```console\n\$ docker run .*\n((?:2026-.* paddock: .*\n)+)```$", README, re.MULTILINE)
-    outcome = attempt(environment={"WORKERS": "four", "TIMEOUT": "30s", "LOG_LEVEL": "loud"})
+    outcome = attempt(environment={"WORKERS": "four", "TIMEOUT": "30s", "LOG_FORMAT": "xml"})
 
     assert outcome.status == 78
     assert said(outcome.err) == said(shown[1])

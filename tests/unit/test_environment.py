@@ -19,8 +19,10 @@ from paddock.environment import (
     looks_secret,
     resolve,
     take_secrets,
+    value_of,
 )
-from paddock.settings import SETTINGS
+from paddock.parsers import Integer
+from paddock.settings import SETTINGS, Setting
 from paddock.sizing import Limits
 
 
@@ -212,6 +214,12 @@ def test_a_file_for_a_setting_of_gunicorn(secret: Path) -> None:
         ("GUNICORN_BACKLGO", "did you mean GUNICORN_BACKLOG?"),
         ("GUNICORN_BACKLGO_FILE", "did you mean GUNICORN_BACKLOG?"),
         ("GUNICORN_NOTHING_LIKE_IT", "`paddock settings` lists those there are"),
+        ("PADDOCK_TIMEOT", "did you mean PADDOCK_TIMEOUT?"),
+        ("PADDOCK_TIMEOT_FILE", "did you mean PADDOCK_TIMEOUT?"),
+        ("PADDOCK_NOTHING_LIKE_IT", "`paddock settings` lists those there are"),
+        ("PADDOCK_GUNICORN_BACKLGO", "did you mean GUNICORN_BACKLOG?"),
+        ("PADDOCK_UVICORN_WSS", "did you mean UVICORN_WS?"),
+        ("PADDOCK_UVICORN_LOG_LEVEL", "set LOG_LEVEL instead"),
         ("UVICORN_WSS", "did you mean UVICORN_WS?"),
         ("UVICORN_LOG_LEVEL", "set LOG_LEVEL instead"),
         ("UVICORN_BACKLOG", "set GUNICORN_BACKLOG instead"),
@@ -226,7 +234,7 @@ def test_empty_means_unset_for_names_that_exist_nowhere_too(variable: str) -> No
     assert resolve({variable: " "}).problems == []
 
 
-@pytest.mark.parametrize("variable", ["GUNICORN_CMD_ARGS", "GUNICORN_PID", "GUNICORN_FD"])
+@pytest.mark.parametrize("variable", ["GUNICORN_CMD_ARGS", "GUNICORN_PID", "GUNICORN_FD", "PADDOCK_NOTICE"])
 def test_what_gunicorn_itself_sets_is_no_setting(variable: str) -> None:
     settings = resolve({variable: "1"})
 
@@ -240,6 +248,9 @@ def test_what_gunicorn_itself_sets_is_no_setting(variable: str) -> None:
     ("variable", "value"),
     [
         ("PORT", "tcp://10.43.0.7:80"),
+        ("PADDOCK_PORT", "tcp://10.43.0.7:80"),
+        ("PADDOCK_SERVICE_HOST", "10.43.0.7"),
+        ("PADDOCK_PORT_80_TCP_ADDR", "10.43.0.7"),
         ("WORKERS", "udp://10.43.0.7:80"),
         ("GUNICORN_SERVICE_HOST", "10.43.0.7"),
         ("GUNICORN_SERVICE_PORT", "80"),
@@ -265,12 +276,122 @@ def test_a_service_link_does_not_hide_an_alias() -> None:
     assert resolve({"WORKERS": "tcp://10.43.0.7:80", "WEB_CONCURRENCY": "2"}).workers == 2
 
 
+# Names that the application has, too
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_setting_by_a_name_that_no_application_has(setting: Setting, secret: Path, tmp_path: Path) -> None:
+    valid = {"APP_MODULE": "shop:app", "CERT_REQS": "1", "WORKER_TMP_DIR": "/tmp", "IGNORE_ENV": "LOG_FORMAT"}
+    valid |= {"HOST": "::1", "PORT": "90", "RELOAD_DIRS": "/tmp", "LOG_CONFIG": f"{secret}.json", "ROOT_PATH": "/api"}
+    valid |= {"UVICORN_HEADERS": "{}", "BIND": "h:1", "METRICS_BIND": "h:1", "MAX_WORKER_MEMORY": "1GiB"}
+    valid |= dict.fromkeys(("CERTFILE", "KEYFILE", "CA_CERTS"), str(secret))
+    valid |= dict.fromkeys(("READY_PATH", "HEALTHCHECK_PATH", "ACCESS_LOG_EXCLUDE", "REQUIRED_FILES"), str(secret))
+    Path(f"{secret}.json").write_text("{}")
+    text = valid.get(setting.name, setting.default or ("5" if isinstance(setting.parser, Integer) else "A"))
+    (tmp_path / "value").write_text(text)
+
+    for name in setting.names:
+        for spelt in ({f"PADDOCK_{name}": text}, {f"PADDOCK_{name}_FILE": str(tmp_path / "value")}):
+            # What the plain name holds is the application's then, and would be refused, or read.
+            settings = resolve(spelt | {name: "tea for two", f"{name}_FILE": "/nope"} | {"A": "1"})
+
+            assert settings.problems == []
+            assert settings.values[setting.key].source == (FILE if f"PADDOCK_{name}_FILE" in spelt else ENVIRONMENT)
+
+
+def test_a_name_that_no_application_has_wins() -> None:
+    environ = {"PADDOCK_TIMEOUT": "5", "TIMEOUT": "2.5", "PADDOCK_GUNICORN_BACKLOG": "7", "GUNICORN_BACKLOG": "9"}
+
+    values = resolve(environ).values
+    assert values["timeout"] == Value(5, ENVIRONMENT, "PADDOCK_TIMEOUT")
+    assert values["backlog"] == Value(7, ENVIRONMENT, "PADDOCK_GUNICORN_BACKLOG")
+
+
+@pytest.mark.parametrize(
+    ("environ", "workers"),
+    [
+        ({"PADDOCK_WORKERS": "2", "WORKERS": "3", "PADDOCK_WEB_CONCURRENCY": "4"}, 2),
+        ({"PADDOCK_WEB_CONCURRENCY": "4", "WORKERS": "3"}, 3),
+        ({"PADDOCK_WEB_CONCURRENCY": "4", "WEB_CONCURRENCY": "5"}, 4),
+        ({"PADDOCK_WORKERS": "", "WORKERS": "3"}, 3),
+    ],
+)
+def test_the_order_of_names_is_the_same_for_both_forms(environ: dict[str, str], workers: int) -> None:
+    assert resolve(environ).workers == workers
+
+
+def test_both_forms_of_a_name_that_no_application_has(secret: Path) -> None:
+    environ = {"PADDOCK_TIMEOUT": "5", "PADDOCK_TIMEOUT_FILE": str(secret)}
+
+    message = only(problems(environ))
+    assert message == "PADDOCK_TIMEOUT: PADDOCK_TIMEOUT and PADDOCK_TIMEOUT_FILE are both set: unset one of them"
+
+
+def test_names_that_are_left_to_the_application(secret: Path) -> None:
+    environ = {
+        "IGNORE_ENV": "LOG_FORMAT, TIMEOUT,WEB_CONCURRENCY,GUNICORN_BACKLOG,GUNICORN_OURS,LOG_CONFIG_FILE",
+        "LOG_FORMAT": "%(message)s",
+        "TIMEOUT": "2.5",
+        "TIMEOUT_FILE": "/nope",
+        "WEB_CONCURRENCY": "background",
+        "GUNICORN_BACKLOG": "many",
+        "GUNICORN_OURS": "yes",
+        "LOG_CONFIG_FILE": "/nope",
+    }
+    settings = resolve(environ)
+
+    assert (settings.problems, settings.warnings) == ([], [])
+    assert (settings.log_format, settings.timeout, settings.workers) == ("text", 30, 3)
+    assert resolve(environ | {"PADDOCK_TIMEOUT": "9"}).timeout == 9
+    assert value_of("LOG_FORMAT", environ) == "text"
+
+
+def test_a_name_that_is_left_to_the_application_may_be_its_secret(secret: Path) -> None:
+    environ = {"IGNORE_ENV": "HOST", "SECRETS_ENV": "HOST", "HOST_FILE": str(secret)}
+
+    settings = resolve(environ)
+    assert (settings.secrets, settings.bind) == ({"HOST": "hunter2"}, ["0.0.0.0:8000"])
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("LOG_FORMT", "did you mean LOG_FORMAT?"),
+        ("GUNICORN_BACKLGO", "did you mean GUNICORN_BACKLOG?"),
+        ("SOMETHING_ELSE", "`paddock settings` lists those there are"),
+    ],
+)
+def test_what_is_left_to_the_application_has_to_be_there(name: str, advice: str) -> None:
+    expected = f"IGNORE_ENV='TIMEOUT,{name}': no setting has the name {name}: {advice}"
+
+    assert only(problems({"IGNORE_ENV": f"TIMEOUT,{name}"})) == expected
+    assert problems({"IGNORE_ENV": f"TIMEOUT,{name}", name: "1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("LOG_FORMAT", "%(message)s"), ("TIMEOUT", "2.5"), ("WORKERS", "background")]
+)
+def test_an_error_says_how_to_keep_a_variable(variable: str, value: str) -> None:
+    assert only(problems({variable: value})).endswith(f"; if it is your application's, set IGNORE_ENV={variable}")
+
+
+@pytest.mark.parametrize("variable", ["PADDOCK_TIMEOUT", "GUNICORN_TIMEOUT", "UVICORN_HTTP2", "IGNORE_ENV"])
+def test_nothing_is_said_of_keeping_what_can_only_be_the_images(variable: str) -> None:
+    assert "application" not in only(problems({variable: "two and a half"}))
+
+
 # Near misses
 
 
 @pytest.mark.parametrize(
     ("variable", "meant"),
-    [("WORKER", "WORKERS"), ("TIMOEUT", "TIMEOUT"), ("WEB_CONCURENCY", "WEB_CONCURRENCY"), ("ROOTPATH", "ROOT_PATH")],
+    [
+        ("WORKER", "WORKERS"),
+        ("TIMOEUT", "TIMEOUT"),
+        ("WEB_CONCURENCY", "WEB_CONCURRENCY"),
+        ("ROOTPATH", "ROOT_PATH"),
+        ("PADOCK_WORKERS", "PADDOCK_WORKERS"),
+    ],
 )
 def test_near_misses(variable: str, meant: str) -> None:
     assert only(resolve({variable: "1"}).warnings) == f"{variable} is set, which is no setting: did you mean {meant}?"
@@ -286,6 +407,7 @@ def test_near_misses(variable: str, meant: str) -> None:
         {"WORKER": "1", "REQUIRED_ENV": "WORKER"},
         {"WORKERS_FILE_": "1"},
         {"TIMEOUTS": "1", "SECRETS_ENV": "OTHER, TIMEOUTS"},
+        {"TIMEOUTS": "1", "IGNORE_ENV": "TIMEOUTS"},
     ],
 )
 def test_no_near_misses(environ: dict[str, str]) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import string
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from gunicorn import config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from paddock import checks
 from paddock.environment import resolve
 from paddock.errors import ConfigurationError
 from paddock.parsers import (
@@ -32,6 +35,7 @@ from paddock.parsers import (
     JsonObject,
     LogConfig,
     LogFile,
+    LogLevel,
     Parser,
     ReadableFile,
     Seconds,
@@ -103,6 +107,9 @@ def valid(setting: Setting, parser: Parser) -> st.SearchStrategy[str]:
             tcp = st.builds("{}:{}".format, hosts, st.integers(0, 65535))
             addresses = tcp | WORD.map("unix:/tmp/{}.sock".format)
             return addresses | st.integers(3, 9).map("fd://{}".format) if "fd://" in parser.expected else addresses
+        case LogLevel():
+            names = ("debug", "info", "warning", "error", "critical", "trace", "notset", "warn", "fatal")
+            return spelled(names) | st.integers(0, 100).map(str)
         case LogFile():
             return st.sampled_from(("-", "none", "NONE", "/tmp/paddock-property.log"))
         case LogConfig():
@@ -156,6 +163,7 @@ def refuses_something(setting: Setting) -> bool:
 STRICT = [setting for setting in SETTINGS if refuses_something(setting)]
 NOT_ALONE = {
     "GUNICORN_CONF": "it names a file",
+    "IGNORE_ENV": "it names other settings",
     "REQUIRED_ENV": "it asks for further variables",
     "REQUIRED_FILES": "it asks for files",
     "SECRETS_ENV": "it asks for further variables",
@@ -170,7 +178,7 @@ def environments(settings_: list[Setting], values) -> st.SearchStrategy[dict[str
         return st.fixed_dictionaries({setting: values(setting) for setting in chosen}).flatmap(named)
 
     def named(texts: dict[Setting, str]) -> st.SearchStrategy[dict[str, str]]:
-        names = st.tuples(*(st.sampled_from(setting.names) for setting in texts))
+        names = st.tuples(*(st.sampled_from(setting.variables) for setting in texts))
         return names.map(lambda keys: dict(zip(keys, texts.values(), strict=True)))
 
     return st.lists(st.sampled_from(settings_), min_size=1, max_size=6, unique=True).flatmap(some)
@@ -228,6 +236,9 @@ def application(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setattr(os, "environ", dict(os.environ))
+    # Names that come of chance are no traffic for a resolver.
+    numeric = socket.AI_NUMERICHOST
+    monkeypatch.setattr(checks.socket, "getaddrinfo", partial(socket.getaddrinfo, flags=numeric))
     return tmp_path
 
 

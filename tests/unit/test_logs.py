@@ -7,9 +7,13 @@ import logging.config
 from collections.abc import Callable
 
 import pytest
+from gunicorn import glogging
 from gunicorn.config import Config
 
+from paddock.logs import configuration
+from paddock.logs.formats import IMAGE
 from paddock.logs.logger import Logger
+from paddock.parsers import LogLevel
 from paddock.settings import register
 
 SILENCING = [
@@ -64,3 +68,33 @@ def test_logging_that_is_set_up_again_says_things_once(said: Callable[[str], str
     logger.setup(Config())
 
     assert said(name).count("told by") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("WARN", 30),
+        ("Fatal", 50),
+        ("NOTSET", 1),
+        ("0", 1),
+        ("trace", 5),
+        ("TRACE", 5),
+        ("20", 20),
+        ("010", 10),
+        ("25", 25),
+        ("100", 100),
+    ],
+)
+@pytest.mark.parametrize("logger_class", [Logger, glogging.Logger])
+def test_the_level_is_what_any_name_of_it_says(logger_class: type, text: str, level: int) -> None:
+    register()
+    cfg = Config()
+    cfg.set("loglevel", LogLevel()(text))
+    configuration.begin("text", cfg.loglevel, whole=True)
+
+    assert logging.getLogger(IMAGE).level == logging.getLogger().level == level
+    logger_class(cfg)
+    assert logging.getLogger("gunicorn.error").level == level
+    if logger_class is Logger:
+        # Uvicorn asks for the level itself, not for what a parent's comes to.
+        assert logging.getLogger("uvicorn.error").level == logging.getLogger().level == level

@@ -12,6 +12,7 @@ import pytest
 from gunicorn import config, sock
 
 import paddock.workers.auto  # noqa: F401 (once for all tests: the fixture forgets what a test imports)
+from paddock import checks
 from paddock.environment import DEFAULT, ENVIRONMENT, Value
 from paddock.errors import ConfigurationError
 from paddock.server import CMD_ARGS, CONF, FLAG, Server
@@ -114,7 +115,7 @@ def test_what_no_layer_gives_is_the_images(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_file_has_python_types_of_its_own(write: Write) -> None:
     write(
         "import ssl\n"
-        "bind = ['a:1', 'b:2']\n"
+        "bind = ['127.0.0.1:1', '0.0.0.0:2']\n"
         "accesslog = None\n"
         "preload_app = True\n"
         "cert_reqs = ssl.CERT_NONE\n"
@@ -126,7 +127,12 @@ def test_a_file_has_python_types_of_its_own(write: Write) -> None:
     )
     cfg = serve().cfg
 
-    assert (cfg.bind, cfg.accesslog, cfg.preload_app, cfg.cert_reqs) == (["a:1", "b:2"], None, True, ssl.CERT_NONE)
+    assert (cfg.bind, cfg.accesslog, cfg.preload_app, cfg.cert_reqs) == (
+        ["127.0.0.1:1", "0.0.0.0:2"],
+        None,
+        True,
+        ssl.CERT_NONE,
+    )
     assert "::ffff:10.0.0.0/104" in [str(network) for network in cfg.forwarded_allow_ips]
     assert (cfg.loglevel, cfg.worker_class_str) == ("info", "paddock.workers.uvicorn.UvicornWorker")
 
@@ -449,3 +455,93 @@ def test_http2_of_gunicorns_without_tls() -> None:
 def test_http2_of_uvicorns_with_another_class() -> None:
     found = refusal(UVICORN_HTTP="zttp", UVICORN_HTTP2="true", WORKER_CLASS="asgi")
     assert "UVICORN_HTTP2='true': the worker class asgi is not Uvicorn's: use GUNICORN_HTTP_PROTOCOLS=h2,h1" in found
+
+
+# Where it listens
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"BIND": "0.0.0.0:90,0.0.0.0:91", "WEB_CONCURRENCY": "3"},
+            [
+                "BIND=0.0.0.0:90,0.0.0.0:91 has no effect: {file} sets bind to 127.0.0.1:9000",
+                "WORKERS=3 (from WEB_CONCURRENCY) has no effect: {file} sets workers to 7",
+            ],
+        ),
+        ({"PORT": "90"}, ["BIND=0.0.0.0:90 (from PORT) has no effect: {file} sets bind to 127.0.0.1:9000"]),
+        ({"BIND": "127.0.0.1:9000", "WORKERS": "7"}, []),
+        ({"TIMEOUT": "9"}, []),
+    ],
+)
+def test_a_file_that_overrides_the_environment(
+    write: Write, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], said: list[str]
+) -> None:
+    monkeypatch.setattr(checks, "_loopback", lambda *_: [])
+    file = write("bind = '127.0.0.1:9000'\nworkers = 7\ntimeout = 5\n", "gunicorn.conf.py")
+
+    assert serve(**given).warnings == [message.format(file=file) for message in said]
+
+
+def test_a_flag_that_overrides_all_is_what_somebody_wants(write: Write) -> None:
+    write("workers = 7\n")
+
+    assert serve("--workers", "2", WORKERS="3").warnings == []
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Network interfaces of a container."""
+    monkeypatch.setattr(checks, "INTERFACES", tmp_path / "net")
+    (tmp_path / "net/eth0").mkdir(parents=True)
+    return tmp_path / "net"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "conf", "said"),
+    [
+        ([], {"HOST": "localhost"}, "", "localhost:8000 (HOST)"),
+        ([], {"PADDOCK_HOST": "::1"}, "", "[::1]:8000 (PADDOCK_HOST)"),
+        ([], {"BIND": "127.0.0.1:80,127.1.2.3:81"}, "", "127.0.0.1:80, 127.1.2.3:81 (BIND)"),
+        (["--bind", "127.0.0.1:80"], {}, "", "127.0.0.1:80 (command line)"),
+        ([], {}, "bind = 'localhost:5'", "localhost:5 ({conf})"),
+    ],
+)
+def test_nobody_can_reach_the_loopback_interface(
+    network: Path, write: Write, flags: list[str], environ: dict[str, str], conf: str, said: str
+) -> None:
+    file = write(conf)
+
+    message = only(serve(*flags, **environ).warnings)
+    assert message == (
+        f"nobody outside this container can reach it: {said.format(conf=file)} is the loopback interface; "
+        "0.0.0.0 is all of them"
+    )
+    # On the host's own network there may be somebody.
+    (network / "docker0/bridge").mkdir(parents=True)
+    assert serve(*flags, **environ).warnings == []
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:80,0.0.0.0:81", "[::]:80", "127.0.0.1:80,unix:/tmp/s", "unix:/tmp/s"])
+def test_somebody_can_reach_everything_else(network: Path, bind: str) -> None:
+    assert serve(BIND=bind).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "name"),
+    [
+        ([], {"HOST": "nowhere.invalid", "PORT": "90"}, "HOST"),
+        ([], {"BIND": "0.0.0.0:80,nowhere.invalid:90"}, "BIND"),
+        (["--bind", "nowhere.invalid:90"], {}, "bind (command line)"),
+        ([], {"METRICS_BIND": "nowhere.invalid:90"}, "METRICS_BIND"),
+    ],
+)
+def test_a_host_without_an_address(flags: list[str], environ: dict[str, str], name: str) -> None:
+    message = only(refusal(*flags, **environ))
+
+    assert message.startswith(f"{name}='nowhere.invalid': this host has no address (")
+
+
+def test_a_host_that_can_have_no_address() -> None:
+    assert "this host has no address" in only(refusal(HOST="a" * 80))

@@ -15,7 +15,7 @@ from paddock.child import fork
 from paddock.errors import Problem, where
 from paddock.logs.formats import IMAGE, formatter, text_of
 from paddock.logs.output import OutputHandler
-from paddock.parsers import LogFile
+from paddock.parsers import LEVELS, LogFile
 from paddock.settings import own
 
 PYTHON = "python"
@@ -75,7 +75,7 @@ def follow(log_format: str, level: str) -> None:
         _early.setFormatter(formatter(log_format))
         for log in (logging.getLogger(IMAGE), logging.getLogger()):
             if _early in log.handlers:
-                log.setLevel(level.upper())
+                log.setLevel(LEVELS[level])
 
 
 def end(log: logging.Logger) -> None:

@@ -13,6 +13,7 @@ from paddock.logs import configuration
 from paddock.logs.access import UNLOGGED, AccessLog, access_log, is_own_way
 from paddock.logs.formats import IMAGE, formatter
 from paddock.logs.output import replaced
+from paddock.parsers import LEVELS
 from paddock.settings import own
 from paddock.workers.exchange import Answered
 
@@ -26,6 +27,7 @@ SERVERS = ("gunicorn.error", "gunicorn.access", *ADOPTED)
 class Logger(glogging.Logger):  # type: ignore[misc]
     """Gunicorn's logger, with the image's format, for the application's loggers, Uvicorn's and Python's as well."""
 
+    LOG_LEVELS = LEVELS
     own_handlers: tuple[logging.Handler, ...] = ()
     access_lines: AccessLog | None = None
     """What writes the access log's lines for Gunicorn's worker classes."""
