@@ -267,12 +267,26 @@ def _made(factory: Any, call: Call) -> object:
 def _application(obj: object, app_type: str) -> tuple[Callable[..., Any], Kind]:
     verdict = _classify(obj)
     forced = FORCED.get(app_type)
+    if not isinstance(verdict, Kind) and isinstance(_classify(server := _server_of(obj)), Kind):
+        return _application(server, app_type)
     if callable(obj):
         if isinstance(verdict, Kind):
             return obj, forced or verdict
         if forced and verdict in (_Doubt.NEEDS_ARGUMENTS, _Doubt.UNCERTAIN):
             return obj, forced
     raise ApplicationError(_complaint(obj, verdict))
+
+
+def _server_of(obj: object) -> object:
+    """Return the application that an object has as its `server`, as Dash's has, or None.
+
+    Its own call says nothing, or it has none: https://dash.plotly.com/deployment
+    """
+    try:
+        return inspect.getattr_static(obj, "server", None)
+    except Exception:
+        # As in _signature.
+        return None
 
 
 def _classify(obj: object) -> Kind | _Doubt:
@@ -442,10 +456,19 @@ def _no_module(reference: Reference, directory: Path) -> str:
     parent, _, last = module.rpartition(".")
     if parent in known:
         return f"{parent} is no package; did you mean {parent}:{last}?"
+    found = discovery.locate(module, directory)
+    if found and parent:
+        return _off_the_path(found)
     similar = nearest(module, known, 2) or next((name for name in known if name.rpartition(".")[2] == last), None)
     if similar:
         return f"did you mean {similar}:{attribute}?"
+    if found:
+        return _off_the_path(found)
     return f"{directory} {discovery.contents(directory)}: is {module} copied there?"
+
+
+def _off_the_path(found: discovery.Source) -> str:
+    return f"{found.file} is not on Python's path: add {found.root} to PYTHONPATH"
 
 
 def _missing_package(missing: str, error: BaseException, directory: Path) -> str:
@@ -453,6 +476,9 @@ def _missing_package(missing: str, error: BaseException, directory: Path) -> str
     importer = _importer(error)
     if importer and importer.parent != directory and _is_module(importer.parent / package):
         return f"{package} is beside {importer}: import it by its full name, or add {importer.parent} to PYTHONPATH"
+    found = discovery.locate(missing, directory)
+    if found and str(found.root) not in sys.path:
+        return _off_the_path(found)
     if _is_module(directory / package):
         return f"`{missing}` is not in {directory}, which has `{package}`: is it copied there?"
     if package != missing and _is_installed(package):
@@ -504,6 +530,8 @@ def _complaint(obj: object, verdict: Kind | _Doubt) -> str:
     name = _name(obj)
     signature = _signature(obj) if callable(obj) else None
     called = f"{name}{_parameters(signature)}"
+    if advice := discovery.OWN_SERVERS.get(type(obj).__module__.partition(".")[0]):
+        return f"{name} is no application, and brings a server of its own; {advice}"
     match verdict:
         case _Doubt.ASYNC_FACTORY:
             return _async_factory(name)

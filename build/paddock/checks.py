@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import ipaddress
 import os
@@ -24,7 +25,7 @@ from paddock.errors import Problem
 from paddock.logs import atoms
 from paddock.logs.access import is_own_way
 from paddock.reload import Sources
-from paddock.settings import BY_KEY, UVICORN
+from paddock.settings import BY_KEY, UVICORN, own
 from paddock.workers import CLASSES, short_name
 from paddock.workers.boot import SHUTDOWN_SHARE
 
@@ -106,6 +107,18 @@ def serves(cfg: Any, kind: Kind) -> str:
     """Return the name of the worker class that serves an application of `kind`."""
     name = short_name(cfg.worker_class_str)
     return name if name != "auto" else ("uvicorn" if kind.asgi else "gthread")
+
+
+def nested_loop(cfg: Any, kind: Kind) -> list[str]:
+    """Return what `nest_asyncio.apply()` breaks: it patches asyncio's event loop, and cannot patch uvloop's.
+
+    https://github.com/erdewit/nest_asyncio/blob/master/nest_asyncio.py, _patch_loop
+    """
+    if not (
+        hasattr(asyncio, "_nest_patched") and serves(cfg, kind) == "uvicorn" and own(cfg, "uvicorn_loop") != "asyncio"
+    ):
+        return []
+    return ["nest_asyncio patches asyncio's event loop and not uvloop, where it fails: set UVICORN_LOOP=asyncio"]
 
 
 REQUEST_HOOKS = ("pre_request", "post_request")

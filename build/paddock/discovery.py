@@ -8,8 +8,10 @@ loading it tells the user what is wrong.
 from __future__ import annotations
 
 import ast
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +56,28 @@ NOT_PACKAGES = frozenset(
 
 NOT_APPLICATIONS = frozenset({"conftest", "setup", "noxfile"})
 """Modules that may bind such a name for another purpose: a fixture `app` is common."""
+
+HINTS = ("FLASK_APP", "LITESTAR_APP")
+"""Variables of frameworks that name an application.
+
+https://flask.palletsprojects.com/en/stable/cli/#application-discovery, https://docs.litestar.dev/latest/usage/cli.html
+"""
+
+DJANGO = ("manage.py", "asgi.py", "wsgi.py")
+DEEP = ("main.py", "app.py", "__init__.py", *DJANGO)
+"""What is looked for in folders that no pattern leads to, the likeliest first."""
+
+DEPTH = 6
+"""How many folders deep."""
+
+OWN_SERVERS = {
+    "gradio": 'mount it in an application with app = gradio.mount_gradio_app(FastAPI(), demo, path="/")',
+    "nicegui": "give it an application with app = FastAPI() and ui.run_with(app)",
+}
+"""Packages that start a server of their own, and what to do for this one to serve them.
+
+https://www.gradio.app/docs/gradio/mount_gradio_app, https://nicegui.io/documentation/section_configuration_deployment
+"""
 
 
 @dataclass(frozen=True)
@@ -105,24 +129,33 @@ class Binding:
     usable: bool = True
 
 
-def find(directory: Path) -> Target:
-    """Return the application in `directory`.
+def find(directory: Path, environ: Mapping[str, str] | None = None) -> Target:
+    """Return the application in `directory`; frameworks' variables in `environ` are hints, where they lead somewhere.
 
     Raises:
         StartError: nothing was found, or two that are equally good; the text says what to set.
     """
+    environ = environ or {}
+    for variable in HINTS:
+        if target := _hinted(environ.get(variable, "").strip(), directory):
+            return target
+    project = _project(environ.get("DJANGO_SETTINGS_MODULE", "").strip(), directory)
     second_best: list[Target] = []
-    for pattern in PATTERNS:
-        judged = [judgement for source in _sources(directory, pattern) for judgement in _judge(source)]
+    read: list[Source] = []
+    for sources in _ranks(directory):
+        if project and any(source.file.name in DJANGO for source in sources):
+            return project
+        read += sources
+        judged = [judgement for source in sources for judgement in _judge(source)]
         good = [target for target, usable in judged if usable]
         if len(good) > 1:
             raise StartError(_several(directory, good))
         if good:
             return good[0]
         second_best += [target for target, _ in judged]
-    if second_best:
-        return second_best[0]
-    raise StartError(_nothing(directory))
+    if project or second_best:
+        return project or second_best[0]
+    raise StartError(_nothing(directory, read))
 
 
 def directory_of(spec: str, directory: Path) -> Path:
@@ -136,6 +169,17 @@ def directory_of(spec: str, directory: Path) -> Path:
         return bool(name) and ((place / name).is_dir() or (place / f"{name}.py").is_file())
 
     return directory / "src" if has(directory / "src") and not has(directory) else directory
+
+
+def locate(module: str, directory: Path) -> Source | None:
+    """Return the file of a module that lies in `directory`, from wherever it could be imported, the highest first."""
+    end = Path(*module.split("."))
+    for folder in _folders(directory):
+        if not _is_file(folder / "__init__.py") and (source := _source(module, folder)):
+            return source
+        if not _is_file(folder / "__init__.py") and _listing(folder / end):
+            return Source(folder / end, folder)
+    return None
 
 
 def modules(directory: Path) -> dict[str, Source]:
@@ -156,6 +200,84 @@ def contents(directory: Path) -> str:
     entries = [entry.name + "/" * _is_directory(entry) for entry in _listing(directory) if entry.name[0] != "."]
     shown = ", ".join(entries[:12]) + (f" and {len(entries) - 12} more" if len(entries) > 12 else "")
     return f"holds {shown}" if entries else "is empty"
+
+
+def _ranks(directory: Path) -> Iterator[list[Source]]:
+    """Yield files that may have an application, in groups of one rank: those of PATTERNS, then what lies deeper."""
+    for pattern in PATTERNS:
+        yield _sources(directory, pattern)
+    deep = defaultdict(list)
+    for folder in _folders(directory):
+        depth = len(folder.relative_to(directory).parts)
+        for rank, name in enumerate(DEEP):
+            file = folder / name
+            if depth > 1 and _is_file(file) and not _is_shadowed(file):
+                deep[depth, rank].append(Source(file, _import_root(file, directory)))
+    yield from (sources for _, sources in sorted(deep.items()))
+
+
+def _folders(directory: Path) -> Iterator[Path]:
+    """Yield `directory` and the folders below it that may have source, the highest first."""
+    level = [directory]
+    for _ in range(DEPTH):
+        yield from level
+        entries = [entry for folder in level for entry in _listing(folder) if _is_directory(entry)]
+        level = [
+            entry
+            for entry in entries
+            if entry.name[0] not in "._" and (entry.name == "src" or entry.name not in NOT_PACKAGES)
+            if entry.name != "site-packages" and not _is_file(entry / "pyvenv.cfg")
+        ]
+
+
+def _import_root(file: Path, directory: Path) -> Path:
+    """Return the directory that a file, deep in `directory`, is imported from.
+
+    That is above its packages; where these have no `__init__.py`, it is where its own absolute imports begin.
+    """
+    places = [place for place in file.parents if place.is_relative_to(directory)]
+    tree = Source(file, directory).tree()
+    imported = _imported_packages(tree) if tree else set()
+    for place in places:
+        if file.relative_to(place).parts[0] in imported:
+            return place
+    above = next((place for place in places if not _is_file(place / "__init__.py")), directory)
+    if above != file.parent or any(_is_module(above / name) for name in imported):
+        return above
+    nameable = [place for place in places if all(part.isidentifier() for part in file.parent.relative_to(place).parts)]
+    return nameable[-1]
+
+
+def _is_module(place: Path) -> bool:
+    return _is_file(place.with_suffix(".py")) or _is_directory(place)
+
+
+def _hinted(hint: str, directory: Path) -> Target | None:
+    """Return what FLASK_APP or LITESTAR_APP names: `module`, `module:name`, `module:factory()`, `file.py:name`."""
+    where, _, name = re.match(r"(.*?)(:(?![\\/])(.*))?$", hint, re.DOTALL).groups("")  # type: ignore[union-attr]
+    if where.endswith(".py") or "/" in where:
+        place = directory / where.removesuffix(".py")
+        files = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+        file = next((file for file in files if where and _is_file(file)), None)
+        source = Source(file, _above(file)) if file else None
+    else:
+        source = locate(where, directory) if re.fullmatch(r"\w+(\.\w+)*", where) else None
+    if source is None or not _is_file(source.file):
+        return None
+    if name:
+        return Target(source.module, name.strip(), source.root)
+    return next((target for target, _ in _judge(source)), None)
+
+
+def _above(file: Path) -> Path:
+    """Return the directory above the packages that a file is in."""
+    return next(place for place in file.parents if not _is_file(place / "__init__.py"))
+
+
+def _project(settings: str, directory: Path) -> Target | None:
+    """Return the application of the Django project whose settings module DJANGO_SETTINGS_MODULE names."""
+    source = locate(settings, directory) if re.fullmatch(r"\w+(\.\w+)*", settings) else None
+    return _django(settings, source.root) if source else None
 
 
 def _sources(directory: Path, pattern: str) -> list[Source]:
@@ -192,17 +314,57 @@ def _judge(source: Source) -> Iterator[tuple[Target, bool]]:
     tree = source.tree()
     if source.file.name == "manage.py":
         # `python manage.py` puts the directory of the file on sys.path, whatever is there.
-        target = _django(tree, source.file.parent) if tree else None
+        settings = _settings_module(tree) if tree else None
+        target = _django(settings, source.file.parent) if settings else None
         if target:
             yield target, True
     elif tree is None:
         yield Target(source.module, None, source.root), False
     else:
         bindings = {binding.name: binding for binding in _bindings(tree.body, source)}
-        candidates = [bindings[name] for name in ATTRIBUTES if name in bindings]
+        wanted = [name for name in (*ATTRIBUTES, *_known_by_use(tree)) if name in bindings]
+        candidates = [bindings[name] for name in wanted if not _own_server(tree, name)]
         if candidates:
             best = max(candidates, key=lambda binding: binding.usable)
             yield Target(source.module, best.name, source.root), best.usable
+
+
+def _known_by_use(tree: ast.Module) -> Iterator[str]:
+    """Yield names of applications of which only the use tells: `server = app.server` (Dash), `ui.run_with(name)`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id="server")], value=ast.Attribute(attr="server")):
+                yield "server"
+            case ast.Call(func=ast.Attribute(attr="run_with"), args=[ast.Name(id=name), *_]):
+                yield name
+
+
+def _own_server(tree: ast.Module, name: str | None = None) -> str | None:
+    """Return the package of OWN_SERVERS that `name` comes from; without a name, one that the module imports.
+
+    An application that it is mounted in comes from somewhere else.
+    """
+    packages: dict[str, str] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                packages |= {alias.asname or alias.name: alias.name for alias in aliases if alias.name in OWN_SERVERS}
+            case ast.ImportFrom(module=str(module), names=aliases, level=0) if module.split(".")[0] in OWN_SERVERS:
+                packages |= {alias.asname or alias.name: module.split(".")[0] for alias in aliases}
+    if name is None:
+        return next(iter(packages.values()), None)
+    made = packages.get(name)
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=targets, value=value) if any(name in _stored(target) for target in targets):
+                pass
+            case ast.withitem(context_expr=value, optional_vars=ast.Name(id=bound)) if bound == name:
+                pass
+            case _:
+                continue
+        text = ast.unparse(value)
+        made = None if "mount_gradio_app" in text else packages.get(re.split(r"\W", text, maxsplit=1)[0])
+    return made
 
 
 def _bindings(body: Iterable[ast.stmt], source: Source) -> Iterator[Binding]:
@@ -224,6 +386,11 @@ def _bindings(body: Iterable[ast.stmt], source: Source) -> Iterator[Binding]:
                 yield from (Binding(alias.asname or alias.name) for alias in values)
             case ast.If(test=test, body=then, orelse=otherwise):
                 yield from _bindings(otherwise if _is_never_true(test) else [*then, *otherwise], source)
+            case ast.With(items=items):
+                yield from (
+                    Binding(name) for item in items if item.optional_vars for name in _stored(item.optional_vars)
+                )
+                yield from _bindings(node.body, source)
             case _:
                 yield from _bindings(_inner(node), source)
 
@@ -258,15 +425,12 @@ def _is_value(node: ast.ImportFrom, alias: ast.alias, source: Source) -> bool:
     return not _is_file(place / f"{alias.name}.py") and not _is_file(place / alias.name / "__init__.py")
 
 
-def _django(manage: ast.Module, root: Path) -> Target | None:
-    """Return the application of a Django project.
+def _django(settings: str, root: Path) -> Target | None:
+    """Return the application of the Django project with this settings module.
 
     `startproject` makes asgi.py and wsgi.py, and sets WSGI_APPLICATION only: who sets ASGI_APPLICATION serves ASGI,
     all others WSGI. https://docs.djangoproject.com/en/stable/ref/settings/#wsgi-application
     """
-    settings = _settings_module(manage)
-    if not settings:
-        return None
     assigned = dict(_assigned_text(settings, root, frozenset()))
     named = [assigned[key] for key in ("ASGI_APPLICATION", "WSGI_APPLICATION") if key in assigned]
     packages = [settings.rsplit(".", depth)[0] for depth in range(1, settings.count(".") + 1)]
@@ -351,11 +515,13 @@ def _is_directory(path: Path) -> bool:
 
 
 def _several(directory: Path, targets: list[Target]) -> str:
-    listed = " and ".join(target.spec for target in targets)
+    roots = {target.path for target in targets}
+    deep = [root for root in roots if root not in (directory, directory / "src")]
+    listed = " and ".join(f"{target.spec}{f' (PYTHONPATH={target.path})' * bool(deep)}" for target in targets)
     return f"{directory} has several applications, and none is likelier than another: {listed}; set APP_MODULE to one"
 
 
-def _nothing(directory: Path) -> str:
+def _nothing(directory: Path, read: list[Source]) -> str:
     try:
         next(directory.iterdir(), None)
     except OSError as error:
@@ -363,6 +529,7 @@ def _nothing(directory: Path) -> str:
     return "\n".join(
         (
             f"no application found in {directory}: set APP_MODULE=module:attribute{_example(directory)}",
+            *(f"  {words}" for source in read if (words := _without_application(source, directory))),
             f"  looked for {', '.join(ATTRIBUTES[:-1])} or {ATTRIBUTES[-1]}",
             f"  in {', '.join(PATTERNS).replace('*', '<package>')}",
             f"  {directory} {contents(directory)}",
@@ -370,10 +537,25 @@ def _nothing(directory: Path) -> str:
     )
 
 
+def _without_application(source: Source, directory: Path) -> str:
+    """Return what a file that was read has instead of an application; nothing of one that is empty."""
+    tree = source.tree()
+    body = [node for node in tree.body if not isinstance(node, ast.ImportFrom)] if tree else []
+    if not tree or not body:
+        return ""
+    file = source.file.relative_to(directory)
+    if package := _own_server(tree):
+        return f"{file} was read: {package} brings a server of its own; {OWN_SERVERS[package]}"
+    defined = list(dict.fromkeys(binding.name for binding in _bindings(body, source)))
+    more = f" and {len(defined) - 8} more" if len(defined) > 8 else ""
+    return f"{file} was read and has none: it defines {', '.join(defined[:8]) or 'nothing'}{more}"
+
+
 def _example(directory: Path) -> str:
     """Return a first guess from files with other names."""
     for name, source in modules(directory).items():
-        bound = names(source) if name not in NOT_APPLICATIONS else ()
+        tree = source.tree()
+        bound = names(source) if tree and name not in NOT_APPLICATIONS and not _own_server(tree) else ()
         for attribute in ATTRIBUTES:
             if attribute in bound:
                 return f", perhaps APP_MODULE={name}:{attribute}"

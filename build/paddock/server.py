@@ -241,7 +241,7 @@ class Server(Application):  # type: ignore[misc]
     def find_application(self) -> None:
         """Set `wsgi_app` to what is found in the working directory."""
         try:
-            target = discovery.find(Path(self.cfg.chdir))
+            target = discovery.find(Path(self.cfg.chdir), self.environ)
         except StartError as error:
             self.problems.append(Problem("APP_MODULE", str(error)))
             return
@@ -298,8 +298,9 @@ class Server(Application):  # type: ignore[misc]
         Arbiter(self).run()
 
     def late_warnings(self, kind: application.Kind) -> list[str]:
-        """Return what only the imported application tells to have no effect."""
-        return [] if checks.known_kind(self.cfg) else checks.without_effect(self.cfg, self.origins, kind)
+        """Return what only the imported application tells to have no effect, or to fail."""
+        found = [] if checks.known_kind(self.cfg) else checks.without_effect(self.cfg, self.origins, kind)
+        return found + checks.nested_loop(self.cfg, kind)
 
     def summary(self, kind: application.Kind) -> str:
         """Return, in a line, what would be served and how."""

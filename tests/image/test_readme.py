@@ -17,6 +17,13 @@ BROKEN = "raise ValueError\napp = None\n"
 
 CAUSES = {
     "no application found in": {},
+    "was read and has none": {"files": {"/app/main.py": "that = 1\n"}},
+    "is not on Python's path": {"files": {"/app/src/py/shop/main.py": ASGI}, "command": ["shop.main:app"]},
+    "nest_asyncio patches": {
+        # What apply() leaves behind in asyncio.
+        "files": {"/app/main.py": "import asyncio\nasyncio._nest_patched = True\n" + ASGI},
+        "command": ["check"],
+    },
     "did you mean main:app?": {"files": {"/app/main.py": ASGI}, "command": ["nope.main:app"]},
     "is not installed in": {"files": {"/app/main.py": "import fastapi\napp = fastapi.FastAPI()\n"}},
     "serves WSGI applications only": {"files": {"/app/main.py": ASGI}, "environment": {"WORKER_CLASS": "gthread"}},

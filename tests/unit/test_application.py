@@ -620,3 +620,40 @@ def test_a_mismatch_in_words() -> None:
 
 def test_kinds() -> None:
     assert [(str(kind), kind.asgi) for kind in Kind] == [("ASGI 3", True), ("ASGI 2", True), ("WSGI", False)]
+
+
+def test_a_module_that_is_copied_and_not_on_the_path(write: Write, tmp_path: Path) -> None:
+    write(
+        {
+            "src/py/shop/asgi.py": "",
+            "src/py/shop/__init__.py": "",
+            "lib/tools/mail.py": "",
+            "main.py": "import tools.mail\n",
+        }
+    )
+
+    advice = "{0}/{1} is not on Python's path: add {0}/{2} to PYTHONPATH"
+    assert failure("shop.asgi:app").endswith(advice.format(tmp_path, "src/py/shop/asgi.py", "src/py"))
+    assert failure("main:app").endswith(advice.format(tmp_path, "lib/tools/mail.py", "lib"))
+
+
+class Dashboard:
+    """As Dash's application, which is none itself: `server` is Flask's."""
+
+    def __init__(self) -> None:
+        self.server = wsgi_server
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None: ...
+
+
+def wsgi_server(environ: Any, start_response: Any) -> None: ...
+
+
+def test_the_server_of_an_object_that_is_no_application_itself() -> None:
+    assert resolve(Dashboard()) == (wsgi_server, Kind.WSGI)
+
+
+def test_what_brings_a_server_of_its_own() -> None:
+    blocks = type("Blocks", (), {"__module__": "gradio.blocks", "__call__": lambda self, *inputs: None})()
+
+    assert "brings a server of its own; mount it" in refusal(blocks)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.discovery import Target, contents, directory_of, find, modules
+from paddock.discovery import Target, contents, directory_of, find, locate, modules
 from paddock.errors import StartError
 
 APP = "app = object()\n"
@@ -279,3 +279,197 @@ def test_directory_of_a_named_application(tmp_path: Path, file: str, spec: str, 
     (tmp_path / file).write_text(APP)
 
     assert directory_of(spec, tmp_path) == tmp_path / expected
+
+
+# Frameworks that name it in another way
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "spec"),
+    [
+        ("app.py", "from dash import Dash\napp = Dash(__name__)\nserver = app.server\n", "app:app"),
+        ("app.py", "dashboard = make()\nserver = dashboard.server\n", "app:server"),
+        ("main.py", "from nicegui import ui\nsite = FastAPI()\nui.run_with(site)\n", "main:site"),
+        ("main.py", "from nicegui import app as pages, ui\napp = FastAPI()\nui.run_with(app)\n", "main:app"),
+        ("main.py", "import gradio as gr\napp = FastAPI()\napp = gr.mount_gradio_app(app, demo, '/')\n", "main:app"),
+        ("main.py", "import gradio as gr\napp = FastAPI()\nwith gr.Blocks() as demo:\n    pass\n", "main:app"),
+    ],
+)
+def test_applications_that_only_their_use_tells(tmp_path: Path, file: str, source: str, spec: str) -> None:
+    assert find(write(tmp_path, {file: source})).spec == spec
+
+
+@pytest.mark.parametrize("source", ["server = uvicorn.Server(config)\n", "def server(): ...\n"])
+def test_a_server_is_no_application(tmp_path: Path, source: str) -> None:
+    with pytest.raises(StartError):
+        find(write(tmp_path, {"main.py": source}))
+
+
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ("import gradio as gr\nwith gr.Blocks() as demo:\n    pass\ndemo.launch()\n", "gradio.mount_gradio_app("),
+        ("import gradio as gr\napp = gr.Interface(f)\napp.launch()\n", "gradio.mount_gradio_app("),
+        ("import gradio as gr\nwith gr.Blocks() as app:\n    pass\n", "gradio.mount_gradio_app("),
+        ("from gradio import Blocks\napp = Blocks()\n", "gradio.mount_gradio_app("),
+        ("from nicegui import app, ui\nui.run()\n", "ui.run_with(app)"),
+    ],
+)
+def test_what_brings_a_server_of_its_own_is_refused_in_words(tmp_path: Path, source: str, advice: str) -> None:
+    with pytest.raises(StartError) as raised:
+        find(write(tmp_path, {"app.py": source}))
+
+    (line,) = [line for line in str(raised.value).splitlines() if line.startswith("  app.py was read")]
+    assert "brings a server of its own" in line
+    assert advice in line
+    assert "perhaps APP_MODULE" not in str(raised.value)
+
+
+def test_a_file_without_an_application_is_named_with_what_it_defines(tmp_path: Path) -> None:
+    names = "".join(f"n{number} = 1\n" for number in range(9))
+    write(tmp_path, {"main.py": "from x import y\ndef serve(): ...\nclass Site: ...\nport = 1\n", "app.py": names})
+    write(tmp_path, {"src/main.py": "print()\n", "app/__init__.py": ""})
+
+    with pytest.raises(StartError) as raised:
+        find(tmp_path)
+    lines = str(raised.value).splitlines()
+    assert lines[1:4] == [
+        "  main.py was read and has none: it defines serve, Site, port",
+        "  src/main.py was read and has none: it defines nothing",
+        f"  looked for {lines[3].partition('looked for ')[2]}",
+    ]
+
+
+# Deeper than the patterns
+
+
+@pytest.mark.parametrize(
+    ("files", "spec", "root"),
+    [
+        (
+            {"src/py/shop/asgi.py": "def create_app(): ...\n", "src/py/shop/__init__.py": ""},
+            "shop.asgi:create_app",
+            "src/py",
+        ),
+        ({"src/py/shop/server/asgi.py": "import shop\n" + APP}, "shop.server.asgi:app", "src/py"),
+        ({"backend/shop/main.py": "from shop.api import x\n" + APP}, "shop.main:app", "backend"),
+        ({"backend/shop/main.py": APP, "backend/shop/__init__.py": ""}, "shop.main:app", "backend"),
+        ({"backend/api/main.py": "import views\n" + APP, "backend/api/views.py": ""}, "main:app", "backend/api"),
+        ({"services/api/main.py": APP}, "services.api.main:app", "."),
+        ({"my-service/api/main.py": APP}, "api.main:app", "my-service"),
+        ({"a/b/c/d/app.py": APP}, "a.b.c.d.app:app", "."),
+        (
+            {"web/site/manage.py": SETTINGS.format("shop.settings"), "web/site/shop/wsgi.py": ""},
+            "shop.wsgi:application",
+            "web/site",
+        ),
+    ],
+)
+def test_packages_below_two_levels(tmp_path: Path, files: dict[str, str], spec: str, root: str) -> None:
+    target = find(write(tmp_path, files))
+
+    assert (target.spec, target.path) == (spec, tmp_path / root)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "a/tests/main.py",
+        "a/.b/main.py",
+        "a/node_modules/x/main.py",
+        "a/lib/site-packages/x/main.py",
+        "a/env2/b/main.py",
+    ],
+)
+def test_what_is_deep_and_not_the_applications(tmp_path: Path, file: str) -> None:
+    write(tmp_path, {file: APP, "a/env2/pyvenv.cfg": ""})
+    with pytest.raises(StartError, match="no application found"):
+        find(tmp_path)
+
+
+def test_two_deep_ones_are_named_with_their_path(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path, {f"{name}/py/shop/main.py": APP, f"{name}/py/shop/__init__.py": ""})
+    with pytest.raises(StartError) as raised:
+        find(tmp_path)
+    assert f"shop.main:app (PYTHONPATH={tmp_path}/one/py) and shop.main:app (PYTHONPATH={tmp_path}/two/py)" in str(
+        raised.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "module", "root"),
+    [
+        ({"lib/shop/models.py": ""}, "shop.models", "lib"),
+        ({"src/py/shop/__init__.py": ""}, "shop", "src/py"),
+        ({"src/py/shop/data.txt": ""}, "shop", "src/py"),
+        ({"shop/__init__.py": "", "shop/redis.py": ""}, "redis", None),
+        ({"tests/shop.py": ""}, "shop", None),
+    ],
+)
+def test_locate(tmp_path: Path, files: dict[str, str], module: str, root: str | None) -> None:
+    found = locate(module, write(tmp_path, files))
+
+    assert (found.root if found else None) == (tmp_path / root if root else None)
+
+
+# Hints
+
+
+@pytest.mark.parametrize(
+    ("hint", "spec", "root"),
+    [
+        ("shop", "shop:create_app", "."),
+        ("shop:make", "shop:make", "."),
+        ("shop:create_app('dev', debug=True)", "shop:create_app('dev', debug=True)", "."),
+        ("shop.web:site", "shop.web:site", "."),
+        ("shop/web.py:site", "shop.web:site", "."),
+        ("shop/web.py", "shop.web:app", "."),
+        ("hello.py", "hello:app", "."),
+        ("./hello.py:create_app()", "hello:create_app()", "."),
+        ("lib/deep.py", "deep:app", "lib"),
+        ("deep:app", "deep:app", "lib"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["FLASK_APP", "LITESTAR_APP"])
+def test_frameworks_variables_name_it(tmp_path: Path, variable: str, hint: str, spec: str, root: str) -> None:
+    factory = "def create_app(mode='', debug=False): ...\n"
+    write(
+        tmp_path, {"shop/__init__.py": factory, "shop/web.py": APP, "hello.py": APP, "lib/deep.py": APP, "main.py": APP}
+    )
+
+    target = find(tmp_path, {variable: hint})
+    assert (target.spec, target.path) == (spec, tmp_path / root)
+
+
+@pytest.mark.parametrize("hint", ["", "gone", "gone.py", "gone:app", "/etc/passwd", ":app", "a b", "..", "C:\\app.py"])
+def test_a_hint_that_leads_nowhere_is_none(tmp_path: Path, hint: str) -> None:
+    assert find(write(tmp_path, {"main.py": APP}), {"FLASK_APP": hint}).spec == "main:app"
+
+
+@pytest.mark.parametrize(
+    ("files", "spec", "root"),
+    [
+        (
+            {"conf/__init__.py": "", "conf/settings.py": "", "conf/wsgi.py": "", "other/wsgi.py": APP},
+            "conf.wsgi:application",
+            ".",
+        ),
+        (
+            {"web/conf/settings.py": 'ASGI_APPLICATION = "conf.asgi.application"', "web/conf/asgi.py": ""},
+            "conf.asgi:application",
+            "web",
+        ),
+        (
+            {"conf/settings.py": "", "conf/wsgi.py": "", "manage.py": SETTINGS.format("other.settings")},
+            "conf.wsgi:application",
+            ".",
+        ),
+        ({"conf/settings.py": "", "conf/wsgi.py": "", "main.py": APP}, "main:app", "."),
+        ({"main.py": APP}, "main:app", "."),
+    ],
+)
+def test_django_settings_module_is_a_hint(tmp_path: Path, files: dict[str, str], spec: str, root: str) -> None:
+    target = find(write(tmp_path, files), {"DJANGO_SETTINGS_MODULE": "conf.settings"})
+
+    assert (target.spec, target.path) == (spec, tmp_path / root)

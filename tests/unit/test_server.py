@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import sys
@@ -13,6 +14,7 @@ from gunicorn import config, sock
 
 import paddock.workers.auto  # noqa: F401 (once for all tests: the fixture forgets what a test imports)
 from paddock import checks
+from paddock.application import Kind
 from paddock.environment import DEFAULT, ENVIRONMENT, Value
 from paddock.errors import ConfigurationError
 from paddock.server import CMD_ARGS, CONF, FLAG, Server
@@ -545,3 +547,13 @@ def test_a_host_without_an_address(flags: list[str], environ: dict[str, str], na
 
 def test_a_host_that_can_have_no_address() -> None:
     assert "this host has no address" in only(refusal(HOST="a" * 80))
+
+
+def test_nest_asyncio_is_said_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio, "_nest_patched", True, raising=False)
+
+    assert "UVICORN_LOOP=asyncio" in only(serve().late_warnings(Kind.ASGI3))
+    assert serve().late_warnings(Kind.WSGI) == []
+    assert serve(UVICORN_LOOP="asyncio").late_warnings(Kind.ASGI3) == []
+    monkeypatch.delattr(asyncio, "_nest_patched")
+    assert serve(UVICORN_LOOP="auto").late_warnings(Kind.ASGI3) == []

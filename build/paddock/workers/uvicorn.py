@@ -32,6 +32,7 @@ from gunicorn.sock import ssl_context
 
 from paddock import descriptors, ids
 from paddock.application import Kind
+from paddock.checks import nested_loop
 from paddock.logs.access import Receive, Scope, Send
 from paddock.logs.output import waiting
 from paddock.marks import announce_ready
@@ -305,8 +306,13 @@ class UvicornWorker(BootingWorker):
         Uvicorn's own notification goes by the wall clock, which steps.
         """
         pause = min(1.0, self.timeout / 2) if self.timeout else 1.0
+        # What the import did, the first worker has said.
+        said = bool(nested_loop(self.cfg, self.kind))
         while True:
             self.notify()
+            if not said and (warnings := nested_loop(self.cfg, self.kind)):
+                said = True
+                self.log.warning("%s", *warnings)
             if os.getppid() != self.ppid:
                 self.log.info("The arbiter is gone, shutting down: %s", self)
                 self.alive = False
