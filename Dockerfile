@@ -85,6 +85,8 @@ RUN <<'EOF'
     set -eu
     echo 'paddock:x:10001:0:Paddock:/home/paddock:/usr/sbin/nologin' >>/etc/passwd
     mkdir -p /docker-entrypoint.d /home/paddock
+    # Whoever runs the container is the only user in it, and may be any.
+    chmod 0777 /home/paddock
 EOF
 
 COPY --link --from=venv /opt/venv /opt/venv
@@ -93,6 +95,8 @@ ENV VIRTUAL_ENV=/opt/venv \
     UV_PROJECT_ENVIRONMENT=/opt/venv \
     PATH=/opt/venv/bin:/opt/paddock/bin:$PATH \
     HOME=/home/paddock \
+    USER=paddock \
+    LOGNAME=paddock \
     PYTHONUNBUFFERED=1
 WORKDIR /app
 # In numbers: Kubernetes cannot see that a name is not root.
@@ -131,6 +135,7 @@ RUN --mount=type=cache,id=paddock-uv,target=/root/.cache/uv \
     mkdir -p "$UV_CACHE_DIR" /home/paddock/.cache/pip
     chown -R 10001:0 /app /home/paddock /opt/venv
     chmod -R g=u /app /home/paddock /opt/venv
+    chmod -R a=rwX /home/paddock
 EOF
 
 USER 10001:0

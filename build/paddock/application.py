@@ -24,7 +24,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from paddock import discovery
-from paddock.errors import Interrupted, StartError
+from paddock.errors import Interrupted, StartError, closed
 from paddock.parsers import nearest
 
 MODULE = re.compile(r"\w[\w-]*(\.\w[\w-]*)*")
@@ -251,7 +251,7 @@ def _made(factory: Any, call: Call) -> object:
     name = _name(factory)
     if _is_async(factory):
         raise ApplicationError(_async_factory(name))
-    with _explained(lambda error: f"{name}() failed, which makes the application"):
+    with _explained(lambda error: _closed(error) or f"{name}() failed, which makes the application"):
         made: object = factory(*call.args, **call.kwargs)
     if inspect.iscoroutine(made):
         made.close()
@@ -435,6 +435,8 @@ def _own_frames(error: BaseException) -> TracebackType | None:
 def _import_advice(error: BaseException, reference: Reference, directory: Path) -> str:
     module = reference.module
     match error:
+        case PermissionError() if advice := _closed(error):
+            return advice
         case ModuleNotFoundError(name=str(missing)):
             if not _own_frames(error) and f"{module}.".startswith(f"{missing}."):
                 return _no_module(reference, directory)
@@ -448,6 +450,12 @@ def _import_advice(error: BaseException, reference: Reference, directory: Path) 
         case SystemExit():
             return f'{module} called exit while it was imported: keep that under `if __name__ == "__main__":`'
     return "the application failed while it was imported"
+
+
+def _closed(error: BaseException) -> str | None:
+    if isinstance(error, PermissionError) and isinstance(error.filename, str):
+        return closed(error.filename, str(Path.cwd()))
+    return None
 
 
 def _no_module(reference: Reference, directory: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -70,6 +71,18 @@ class Interrupted(SystemExit):
 
     def __init__(self, number: int = 15) -> None:
         super().__init__(128 + number)
+
+
+def closed(path: str, directory: str) -> str | None:
+    """Return what to do about a file that this user may not open or write; None for one outside of `directory`.
+
+    `COPY` makes root the owner of what it copies: https://docs.docker.com/reference/dockerfile/#copy---chown---chmod
+    """
+    if not os.path.abspath(path).startswith(directory.rstrip("/") + "/"):
+        return None
+    user = f"{os.getuid()}:{os.getgid()}"
+    reason = "as all that COPY brings is root's"
+    return f"{path} is closed to user {user}, {reason}: use COPY --chown={user} in your Dockerfile"
 
 
 def where(error: BaseException, path: str) -> str:

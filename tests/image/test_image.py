@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tarfile
+from itertools import product
 
 import pytest
 
@@ -216,13 +217,30 @@ def test_full_lets_its_user_and_group_0_install(idle, image, user, place):
 @pytest.mark.smoke
 def test_slim_is_read_only_to_its_user(idle, slim):
     shell = idle(slim)
-    assert shell.run("find", "/app", "/opt", "/home", "!", "-type", "l", "-writable") == ""
+    assert shell.run("find", "/app", "/opt", "/home", "!", "-type", "l", "-writable") == "/home/paddock\n"
     assert shell.run("find", "/app", "/opt", "/home", "!", "-user", "0") == ""
 
 
 def test_nothing_gains_privileges_but_what_debian_has(shell):
     found = shell.run("find", "/", "-xdev", "-type", "f", "-perm", "/6000", user="0").split()
     assert {path.rpartition("/")[2] for path in found} <= SETUID_OF_DEBIAN
+
+
+WHO = """
+import getpass, os, pathlib, tempfile
+home = pathlib.Path.home()
+for place in filter(os.path.isdir, (home, home / ".cache")):
+    tempfile.TemporaryDirectory(dir=place).cleanup()
+print(getpass.getuser(), os.environ["USER"], os.environ["LOGNAME"], home)
+"""
+
+
+def test_every_user_has_a_name_and_a_home(idle, image, slim):
+    for shell, user in product(map(idle, (image, slim)), ("10001:0", "12345:0", "12345:54321", "65534:65534")):
+        # By the entrypoint, and as `docker exec` starts a command.
+        for entrypoint in ([], ["paddock"]):
+            said = shell.run(*entrypoint, "python", "-c", WHO, user=user)
+            assert said == "paddock paddock paddock /home/paddock\n", user
 
 
 def test_default_user_has_a_name(shell):

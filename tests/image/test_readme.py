@@ -24,6 +24,9 @@ CAUSES = {
         "files": {"/app/main.py": "import asyncio\nasyncio._nest_patched = True\n" + ASGI},
         "command": ["check"],
     },
+    "as all that COPY brings is root's": {
+        "files": {"/app/main.py": "open('/app/x/y', 'w')\n" + ASGI, "/app/x/y": ""},
+    },
     "did you mean main:app?": {"files": {"/app/main.py": ASGI}, "command": ["nope.main:app"]},
     "is not installed in": {"files": {"/app/main.py": "import fastapi\napp = fastapi.FastAPI()\n"}},
     "serves WSGI applications only": {"files": {"/app/main.py": ASGI}, "environment": {"WORKER_CLASS": "gthread"}},

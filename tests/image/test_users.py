@@ -165,3 +165,32 @@ def test_other_commands_run_hardened_too(finish, command):
         assert "ModuleNotFoundError" in outcome.err
     else:
         assert (outcome.status, outcome.err) == (0, "")
+
+
+WHO = """
+import getpass, os, pathlib, tempfile
+home = pathlib.Path.home()
+for place in filter(os.path.isdir, (home, home / ".cache")):
+    tempfile.TemporaryDirectory(dir=place).cleanup()
+print(getpass.getuser(), os.environ["USER"], os.environ["LOGNAME"], home)
+"""
+
+
+@pytest.mark.parametrize("variant", ["slim", "full"])
+@pytest.mark.parametrize(("tmpfs", "home"), [({}, "/dev/shm"), ({"/tmp": ""}, "/tmp")])
+def test_home_leads_to_where_it_can_be_written(request, finish, variant, tmpfs, home):
+    image = request.getfixturevalue("slim" if variant == "slim" else "image")
+    # Empty is as good as unset, also for who one is.
+    environment = {"USER": "", "LOGNAME": ""}
+    outcome = finish(
+        "asgi.py", ["python", "-c", WHO], image=image, user=NOBODY, tmpfs=tmpfs, environment=environment, **HARDENED
+    )
+
+    assert (outcome.out, outcome.err) == (f"paddock paddock paddock {home}\n", "")
+
+
+def test_a_home_with_somebodys_files_stays(finish, mount):
+    volumes = mount("/home/paddock/.netrc", "machine index\n")
+    outcome = finish("asgi.py", ["sh", "-c", "cat $HOME/.netrc"], user=NOBODY, volumes=volumes, **HARDENED)
+
+    assert outcome.out == "machine index\n"

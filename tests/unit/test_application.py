@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import signal
 import sys
@@ -635,6 +636,21 @@ def test_a_module_that_is_copied_and_not_on_the_path(write: Write, tmp_path: Pat
     advice = "{0}/{1} is not on Python's path: add {0}/{2} to PYTHONPATH"
     assert failure("shop.asgi:app").endswith(advice.format(tmp_path, "src/py/shop/asgi.py", "src/py"))
     assert failure("main:app").endswith(advice.format(tmp_path, "lib/tools/mail.py", "lib"))
+
+
+@pytest.mark.parametrize("source", ["{}\ndef app(): ...\n", "def app():\n    {}\n"])
+def test_a_file_that_copy_made_roots(write: Write, tmp_path: Path, source: str) -> None:
+    raising = f"raise PermissionError(13, 'Permission denied', '{tmp_path}/locale/messages.mo')"
+    write({"main.py": source.format(raising), "other.py": "raise PermissionError(13, 'Permission denied', '/etc/x')\n"})
+    user = f"{os.getuid()}:{os.getgid()}"
+
+    with pytest.raises(ApplicationError) as raised:
+        resolve(load("main:app"))
+    assert str(raised.value) == (
+        f"{tmp_path}/locale/messages.mo is closed to user {user}, as all that COPY brings is root's: "
+        f"use COPY --chown={user} in your Dockerfile"
+    )
+    assert "COPY" not in failure("other:app")
 
 
 class Dashboard:

@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 import signal
 import ssl
 import sys
@@ -33,6 +34,7 @@ from gunicorn.sock import ssl_context
 from paddock import descriptors, ids
 from paddock.application import Kind
 from paddock.checks import nested_loop
+from paddock.errors import closed
 from paddock.logs.access import Receive, Scope, Send
 from paddock.logs.output import waiting
 from paddock.marks import announce_ready
@@ -232,6 +234,7 @@ class UvicornWorker(BootingWorker):
             SystemExit: with Gunicorn's status for a failed boot when lifespan startup failed.
         """
         logging.getLogger("uvicorn.error").addFilter(say_cut_off)
+        logging.getLogger("uvicorn.error").addFilter(say_closed)
         config = uvicorn.Config(**self.uvicorn_options())
         self.server = Server(config, self)
         # Not as a context manager: that waits for the threads of the default executor, whatever they do.
@@ -391,6 +394,20 @@ def say_cut_off(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
         record.msg, record.args, record.exc_info = "A request was cut off: the time to stop was over", (), None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
+def say_closed(record: logging.LogRecord) -> bool:
+    """Say what to do when lifespan startup failed for a file of the application's that is root's.
+
+    Frameworks send its traceback as text: https://asgi.readthedocs.io/en/latest/specs/lifespan.html#startup-failed
+    """
+    text = record.getMessage()
+    found = re.search(r"^PermissionError: \[Errno \d+\] [^:]+: '([^']+)'", text, re.MULTILINE)
+    error = record.exc_info[1] if record.exc_info and "lifespan" in text else None
+    path = found[1] if found else getattr(error, "filename", None) if isinstance(error, PermissionError) else None
+    if isinstance(path, str) and (advice := closed(path, os.getcwd())):
+        record.msg, record.args = f"{text.rstrip()}\n{advice}", ()
     return True
 
 
