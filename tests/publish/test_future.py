@@ -21,7 +21,6 @@ FLOATING = {
     "pip": ("pip install --requirement requirements.txt", "pip install itsdangerous"),
     "uv-pip": ("uv pip install --requirements requirements.txt", "uv pip install itsdangerous"),
     "src": ("uv sync --locked", "uv sync --upgrade"),
-    "poetry": ("~/poetry/bin/poetry install", "uvx poetry==2.5.1 install"),
 }
 """Dockerfiles of `tests/image/environments`, and what makes each of them take the newest."""
 
