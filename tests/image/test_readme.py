@@ -25,7 +25,8 @@ CAUSES = {
         "command": ["check"],
     },
     "as all that COPY brings is root's": {
-        "files": {"/app/main.py": "open('/app/x/y', 'w')\n" + ASGI, "/app/x/y": ""},
+        "files": {"/app/main.py": "raise PermissionError(13, 'Permission denied', '/app/shop.mo')\n" + ASGI},
+        "command": ["check"],
     },
     "did you mean main:app?": {"files": {"/app/main.py": ASGI}, "command": ["nope.main:app"]},
     "is not installed in": {"files": {"/app/main.py": "import fastapi\napp = fastapi.FastAPI()\n"}},
