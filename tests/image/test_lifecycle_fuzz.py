@@ -2,15 +2,16 @@
 
 import random
 import socket
-import time
+from contextlib import closing
+from http.client import HTTPResponse
 
 import pytest
 
-from conftest import wait_until
+from conftest import PATIENCE, wait_until
 from load import Load
 
-SECONDS = 10
-"""How long each kind of application is fed."""
+CASES = 1500
+"""What each kind of application is fed. Each case has a seed of its own, so that one can be run again alone."""
 
 SEED = 20240229
 
@@ -23,11 +24,14 @@ REQUESTS = (
     b"HEAD / HTTP/1.0\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n",
     b"CONNECT test:443 HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"GET /blink HTTP/1.1\r\nHost: test\r\n\r\n",
     b"GET http://test/echo HTTP/1.1\r\nHost: test\r\n\r\n",
     b"GET /ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\x81\x85\0\0\0\0hello",
     b"GET / HTTP/1.1\r\nHost: test\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
     b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n",
+    b"POST /post HTTP/1.1\r\nHost: test\r\nUpgrade: foo\r\nConnection: Upgrade\r\nContent-Length: 37\r\n\r\n"
+    b"GET /hidden HTTP/1.1\r\nHost: test\r\n\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
     b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n",
 )
@@ -75,8 +79,9 @@ PIECES = (
 
 
 def mutated(source: random.Random) -> bytes:
-    """Return a request, or two, with up to six things wrong."""
-    data = bytearray(b"".join(source.choices(REQUESTS, k=source.choice((1, 1, 1, 2)))))
+    """Return a request, or two, or at times a deep pipeline, with up to six things wrong."""
+    count = 3000 if source.random() < 0.01 else source.choice((1, 1, 1, 2))
+    data = bytearray(b"".join(source.choices(REQUESTS, k=count)))
     for _ in range(source.randint(0, 6)):
         at = source.randrange(len(data) + 1)
         match source.randrange(6):
@@ -131,22 +136,45 @@ def feed(address: str, data: bytes, source: random.Random) -> None:
     ids=["httptools", "h11", "wsgi"],
 )
 def test_serves_on(start, app, environment):
-    source = random.Random(SEED)
-    environment = environment | {"WORKERS": "2", "TIMEOUT": "5", "ACCESS_LOG": "none"}
+    environment = environment | {"WORKERS": "2", "TIMEOUT": "5", "GRACEFUL_TIMEOUT": "60", "ACCESS_LOG": "none"}
     # That requests are invalid may be said; an error or a traceback is one of the server's own.
     container = start(app, environment=environment, allow=(r"\[WARNING\]",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     old = container.children()
 
-    until = time.monotonic() + SECONDS
-    count = 0
-    while time.monotonic() < until and count < 20_000:
-        feed(container.address, mutated(source), source)
-        count += 1
+    for case in range(SEED, SEED + CASES):
+        source = random.Random(case)
+        data = mutated(source)
+        try:
+            feed(container.address, data, source)
+        except OSError as error:
+            pytest.fail(f"nobody accepts behind case {case}: {error}, {data!r}")
 
-    assert count > 100
     with Load(container.address, least=500, keep_alive=2, single=2) as load:
         pass
     assert load.report.lost == 0, f"\n{load.report}"
-    assert container.children() == old
+    assert container.children() == old, f"cases {SEED} to {SEED + CASES - 1}"
     assert container.stop() == 0
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+def test_an_answer_outlives_its_worker(start, http):
+    """One that is finished has left before the application goes on, which then blocks, or ends the process."""
+    environment = {"UVICORN_HTTP": http, "WORKERS": "1", "TIMEOUT": "60"}
+    container = start("echo_asgi.py", environment=environment, allow=("",)).wait_ready()
+
+    for case in range(SEED, SEED + 8):
+        source = random.Random(case)
+        end = source.choice(("block", "os._exit", "kill"))
+        size = source.choice((0, 1, 100, 50_000))
+        method = source.choice(("GET", "POST"))
+        wait_until(lambda: container.get("/").status_code == 200, "a worker to serve")
+        with socket.create_connection((container.address, 8000), PATIENCE) as client:
+            client.settimeout(PATIENCE)
+            client.sendall(
+                f"{method} /after/{end}?number={case - SEED}&size={size} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+            )
+            with closing(HTTPResponse(client, method=method)) as answer:
+                answer.begin()
+                assert (answer.status, len(answer.read())) == (200, size), f"case {case}: {method} {end} {size}"
+        container.run("touch", f"/tmp/go-on-{case - SEED}")

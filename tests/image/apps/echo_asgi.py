@@ -132,3 +132,11 @@ async def http(scope, receive, send):
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+    match scope["path"].strip("/").split("/"):
+        case ["blink"]:
+            time.sleep(0.02)  # noqa: ASYNC251 (it blocks the loop)
+        case ["after", "block"]:
+            while not os.path.exists(f"/tmp/go-on-{number}"):  # noqa: ASYNC240
+                time.sleep(0.01)  # noqa: ASYNC251 (it blocks the loop)
+        case ["after", how]:
+            crash(how)
