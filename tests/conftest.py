@@ -155,7 +155,7 @@ class Container:
         """Wait for the end of the main process, and return all there is to know."""
         return Outcome(self.wait_exit(), self.logs(stderr=False), self.logs(stdout=False))
 
-    def stop(self, seconds: int = 30) -> int:
+    def stop(self, seconds: int = 90) -> int:
         """Send SIGTERM, and return the exit status."""
         self.raw.stop(timeout=seconds)
         return self.wait_exit()

@@ -124,16 +124,16 @@ def test_worker_class_by_the_names_of_other_images(serve, worker_class):
 
 
 def test_timeout(serve):
-    container = serve(ASGI, {"TIMEOUT": "1"})
+    container = serve(ASGI, {"TIMEOUT": "4"})
     before = container.get().json()["pid"]
-    time.sleep(4)
+    time.sleep(6)
     assert container.get().json()["pid"] == before, "an idle worker was taken for a dead one"
     container.assert_silent()
 
     container.allow("")
     with suppress(httpx.TransportError):
         assert container.get("/block?seconds=30").status_code == 500
-    container.wait_for_log("silent for TIMEOUT=1 seconds")
+    container.wait_for_log("silent for TIMEOUT=4 seconds")
     wait_until(lambda: another_worker(container, before), "another worker")
 
 
