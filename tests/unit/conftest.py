@@ -8,10 +8,15 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from paddock.logs import configuration
 from paddock.logs.formats import IMAGE
 from paddock.logs.logger import SERVERS
+
+# The same examples on every machine and on every day, however long a busy machine takes for one.
+settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+settings.load_profile("steady")
 
 LOGGERS = (None, "shop", IMAGE, *SERVERS)
 

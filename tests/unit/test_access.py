@@ -25,7 +25,7 @@ from paddock.settings import register
 from paddock.workers.cycle import Asked
 from paddock.workers.exchange import Answered, Exchange
 
-PROPERTY = settings(max_examples=300, deadline=None, derandomize=True, database=None)
+PROPERTY = settings(max_examples=300)
 
 NAMES = st.sampled_from((b"referer", b"user-agent", b"x-request-id", b"authorization", b"x-other"))
 VALUES = st.binary(max_size=40) | st.sampled_from((b'"', b"\\", b"\r\n", b"\xff\xfe", "é".encode(), b"\xed\xa0\x80"))
@@ -196,8 +196,7 @@ def test_the_fast_way_is_the_general_way(form: str, raw: bytes, query: bytes, he
     form = atoms.preset(form)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Asgi, "root_path", root)
-        # The two lines are made one after the other, and a second may end in between.
-        patch.setattr(atoms, "time", SimpleNamespace(**vars(time) | {"time": lambda: 1.0}))
+        stop_clock(patch)
         assert scope_line(form, root, lambda each: lines(each, form))(made) == lines(made, form)
 
 
@@ -215,7 +214,9 @@ def test_the_fast_way_leaves_what_was_no_request_to_the_general_one() -> None:
 @PROPERTY
 def test_asgi_and_wsgi_say_the_same_and_nothing_forges_a_line(raw: bytes, query: bytes, headers: Any) -> None:
     form = atoms.COMBINED + ' "%({x-other}i)s" "%(U)s" "%(q)s" "%({x-evil}o)s"'
-    said = {lines(make(raw, query, headers), form) for make in KINDS.values()}
+    with pytest.MonkeyPatch.context() as patch:
+        stop_clock(patch)
+        said = {lines(make(raw, query, headers), form) for make in KINDS.values()}
 
     assert len(said) == 1
     line = said.pop()
@@ -239,6 +240,11 @@ def test_json_is_json(raw: bytes, query: bytes, headers: Any) -> None:
             found = json.loads(line)
             assert found["logger"] == "gunicorn.access"
             json.dumps(found, ensure_ascii=False).encode("utf-8")
+
+
+def stop_clock(patch: pytest.MonkeyPatch) -> None:
+    """Give all lines the same time: they are made one after the other, and a second may end in between."""
+    patch.setattr(atoms, "time", SimpleNamespace(**vars(time) | {"time": lambda: 1.0}))
 
 
 def plain() -> Config:

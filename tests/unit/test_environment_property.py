@@ -52,9 +52,7 @@ TLS = Path(__file__).parent / "tls"
 
 EXAMPLES = 500
 
-PROPERTY = settings(
-    max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
+PROPERTY = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=60)
 """What an environment variable can hold."""

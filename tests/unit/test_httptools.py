@@ -87,7 +87,7 @@ MESSAGES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(st.sampled_from(REQUESTS), MESSAGES)
 def test_as_uvicorn_writes_it(request: bytes, messages: Messages) -> None:
     with uvicorns_own() as protocol:

@@ -295,22 +295,6 @@ def test_event_stream_waits_for_its_events(watchdog: Watchdog, kind: str, may_wa
     assert seen == [True, not may_wait]
 
 
-def test_it_costs_little(watchdog: Watchdog) -> None:
-    def cost(application: Any) -> float:
-        env, rounds = environ(), 20000
-        started = time.perf_counter()
-        for _ in range(rounds):
-            application(env, start_response)
-            env["wsgi.input"] = None
-        return (time.perf_counter() - started) / rounds
-
-    answer = [b""]
-    plain = lambda environ, start_response: answer  # noqa: E731
-    extra = min(cost(watched(plain, watchdog)) for _ in range(5)) - min(cost(plain) for _ in range(5))
-
-    assert extra < 10e-6
-
-
 # --- faulthandler ---
 
 
