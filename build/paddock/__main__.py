@@ -8,24 +8,38 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
+from collections.abc import Callable
+from types import FrameType, ModuleType
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
+BY_HAND = ("exec", "gunicorn", "uvicorn")
+"""Commands that run what the application has installed, where it has it."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-def make_importable() -> None:
-    """Put the server's packages behind the application's own on `sys.path`: what the application pins wins."""
+def make_importable() -> Callable[[str], ModuleType]:
+    """Let the server's modules import the server's packages, and all others the application's, first.
+
+    Returns what imports a module of the server's: the application may have one of the same name.
+    """
     if sys.path and os.path.abspath(sys.path[0]) == HERE:
         del sys.path[0]
-    packages = os.path.dirname(HERE)
-    if packages not in sys.path:
-        sys.path.append(packages)
+    library = os.path.dirname(HERE)
+    before = sys.path[:]
+    sys.path.insert(0, library)
+    try:
+        from paddock import packages
+    finally:
+        sys.path[:] = [path for path in before if path != library]
+    if sys.argv[1:2] in ([name] for name in BY_HAND):
+        return packages.install(library, left=("gunicorn",)).import_module
+    # Hooks, loggers and worker classes of the application are made for the Gunicorn that runs them.
+    return packages.install(library, for_all=("gunicorn",)).import_module
 
 
-def import_gunicorn() -> None:
+def import_gunicorn(import_module: Callable[[str], ModuleType]) -> None:
     """Import Gunicorn's settings without the variables that those read by themselves.
 
     They do so while they are imported, and a wrong or empty one ends that in a traceback (gunicorn/config.py).
@@ -33,8 +47,7 @@ def import_gunicorn() -> None:
     hidden = {
         name: os.environ.pop(name) for name in ("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "PORT") if name in os.environ
     }
-    import gunicorn.config  # noqa: F401
-
+    import_module("gunicorn.config")
     os.environ.update(hidden)
 
 
@@ -54,11 +67,9 @@ def answer_signals() -> None:
 
 
 if __name__ == "__main__":
-    make_importable()
+    import_module = make_importable()
     answer_signals()
-    if sys.argv[1:2] not in (["exec"], ["gunicorn"]):
-        import_gunicorn()
+    if sys.argv[1:2] not in ([name] for name in BY_HAND):
+        import_gunicorn(import_module)
 
-    from paddock.cli import main
-
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(import_module("paddock.cli").main(sys.argv[1:]))

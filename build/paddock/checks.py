@@ -8,17 +8,14 @@ import ipaddress
 import os
 import re
 import socket
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from gunicorn.http2 import H2_MIN_VERSION, is_http2_available
 from gunicorn.util import parse_address
 from gunicorn.workers.base import Worker
 
-from paddock import requirements
 from paddock.application import FORCED, Kind, mismatch
 from paddock.environment import DEFAULT, ENVIRONMENT, Value
 from paddock.errors import Problem
@@ -38,10 +35,6 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 (compared with what others bind)
 
 def problems(cfg: Any, origins: Origins) -> list[Problem]:
     """Return everything that is wrong with the complete configuration `cfg`, before the application is imported."""
-    found = _server_packages(sys.path)
-    if found:
-        # Nothing that is imported after that can be trusted.
-        return found
     found = [
         *_reload(cfg),
         *_drain(cfg),
@@ -134,11 +127,6 @@ def without_effect(cfg: Any, origins: Origins, kind: Kind) -> list[str]:
         return found + [f"{hook} has no effect: Uvicorn has no hooks for requests" for hook in hooks if hook in given]
     names = [BY_KEY[key].name for key in given if key in BY_KEY and BY_KEY[key].section == UVICORN]
     return [f"{name} has no effect: the application is WSGI" for name in names]
-
-
-def _server_packages(path: list[str]) -> list[Problem]:
-    server = Path(__file__).resolve().parent.parent
-    return requirements.conflicts(server, path)
 
 
 def _reload(cfg: Any) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from paddock import packages
 from paddock.errors import EXIT_FAILURE, ConfigurationError, Interrupted, StartError
 from paddock.report import begin, refuse, say
 from paddock.state import STARTING
@@ -28,7 +29,8 @@ usage: paddock [COMMAND], in a container: docker run IMAGE [COMMAND]
   (nothing), serve       check every setting, run the start hooks, find the application and serve it
   module:attribute       the same, with that application
   --workers 4 …          the same, with those flags
-  check                  check everything and import the application; nothing listens
+  check [--packages]     check everything and import the application; nothing listens. --packages lists what the
+                         application has in another version than the server
   config [--json]        every setting in effect, its value and where it comes from
   settings [--format table|markdown|json]
                          every setting there is, with its default and what it is for
@@ -103,12 +105,25 @@ def check(arguments: list[str]) -> int:
     """Validate everything, import the application, and say what it is; no start hooks, nothing listens."""
     from paddock.server import Server
 
-    server = Server(arguments, os.environ)
+    server = Server([word for word in arguments if word != "--packages"], os.environ)
     _, kind = server.load_application()
     for warning in server.warnings + server.late_warnings(kind):
         say(logging.WARNING, warning)
     print(server.summary(kind))
+    if "--packages" in arguments:
+        print_packages()
     return 0
+
+
+def print_packages() -> None:
+    """Print the distributions that the server and the application have in different versions."""
+    from paddock.listing import text_table
+
+    rows = [
+        {"package": found.distribution, "server": found.server, "application": found.application or "unknown"}
+        for found in packages.differences()
+    ]
+    print(text_table(rows, ("package", "server", "application")) if rows else "no package differs from the server's")
 
 
 def config(arguments: list[str]) -> int:
@@ -143,10 +158,10 @@ def show_help(arguments: list[str]) -> int:
 
 def version(arguments: list[str]) -> int:
     """Print the versions of what serves."""
-    from importlib.metadata import version as installed
+    import gunicorn
+    import uvicorn
 
-    servers = (f"{name} {installed(name)}" for name in ("gunicorn", "uvicorn"))
-    print(*servers, f"Python {platform.python_version()}", sep=", ")
+    print(f"gunicorn {gunicorn.__version__}, uvicorn {uvicorn.__version__}, Python {platform.python_version()}")
     return 0
 
 

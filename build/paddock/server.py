@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import logging
 import os
 import shlex
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 
 from gunicorn.app.base import Application
 
-from paddock import application, checks, discovery, tls
+from paddock import application, checks, discovery, packages, tls
 from paddock.arbiter import Arbiter
 from paddock.environment import DEFAULT, Value, export_secrets, resolve
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError, where
@@ -220,6 +221,7 @@ class Server(Application):  # type: ignore[misc]
         if self.cfg.settings["worker_class"].get() in SINGLE_THREADED and self.origins["threads"].source == DEFAULT:
             self.cfg.set("threads", 1)
         self.chdir()
+        packages.look()
         for path in (self.cfg.pythonpath or "").split(","):
             if path:
                 _import_from(os.path.abspath(path))
@@ -358,7 +360,8 @@ def _execute(path: str) -> dict[str, Any]:
     """Run a configuration file, and return its names."""
     with open(path, "rb") as file:
         code = compile(file.read(), path, "exec", dont_inherit=True)
-    names: dict[str, Any] = {"__file__": path, "__name__": "__config__"}
+    # With the builtins of the application: the file imports what that has.
+    names: dict[str, Any] = {"__file__": path, "__name__": "__config__", "__builtins__": builtins}
     exec(code, names)  # noqa: S102 (it is what a configuration file in Python is for)
     return names
 
@@ -386,3 +389,4 @@ def _worker_class(given: Any) -> Any:
 def _import_from(path: str) -> None:
     if path not in sys.path:
         sys.path.insert(0, path)
+    packages.look()

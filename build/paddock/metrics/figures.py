@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+
+import gunicorn
+import uvicorn
 
 from paddock.metrics.application import Application
 from paddock.metrics.page import END, Family, render
@@ -31,8 +33,10 @@ class Figures:
         self.configuration = configuration
         self.application = application
         self.started = started
-        self.versions = {name: version(name) for name in ("gunicorn", "uvicorn")} | {
-            "python": platform.python_version()
+        self.versions = {
+            "gunicorn": gunicorn.__version__,
+            "uvicorn": uvicorn.__version__,
+            "python": platform.python_version(),
         }
 
     def page(self, openmetrics: bool) -> bytes:
