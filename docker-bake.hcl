@@ -179,7 +179,7 @@ group "tests" {
 
 # What some tests start beside the image or in its place.
 group "test-tools" {
-  targets = ["tool", "faketime", "kinds", "trusting"]
+  targets = ["tool", "faketime", "kinds", "sets", "trusting"]
 }
 
 group "all" {
@@ -270,6 +270,16 @@ target "kinds" {
   context  = "tests/image/kinds"
   contexts = { "paddock:full" = "target:${target_of(DEFAULT_PYTHON, "full")}" }
   tags     = ["${IMAGE}-test:kinds"]
+}
+
+# Environments with what applications have pinned, beside the server's own packages.
+target "sets" {
+  name     = "sets-${replace(python, ".", "-")}"
+  inherits = ["_secrets"]
+  matrix   = { python = ["3.13", DEFAULT_PYTHON] }
+  context  = "tests/image/sets"
+  contexts = { "paddock:full" = "target:${target_of(python, "full")}" }
+  tags     = ["${IMAGE}-test:${python}-sets"]
 }
 
 # The image for the Dockerfiles of docs/, which know nothing of the proxy or mirror that this machine may need.

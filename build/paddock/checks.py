@@ -239,8 +239,16 @@ def _other_classes(cfg: Any, origins: Origins) -> Iterator[Problem]:
             yield Problem(setting.name, f"{reason}; WORKER_CLASS={name} would ignore {setting.name}")
 
 
+REMOVED = ("eventlet", "egg:gunicorn#eventlet", "gunicorn.workers.geventlet.EventletWorker")
+"""Names of a worker class of Gunicorn's that is no more."""
+
+
 def _classes(cfg: Any) -> Iterator[Problem]:
     given = cfg.settings["worker_class"].get()
+    if given in REMOVED:
+        message = "Gunicorn has removed it: leave WORKER_CLASS unset, or set it to gevent and install that"
+        yield Problem("WORKER_CLASS", message, given)
+        return
     try:
         worker_class = cfg.worker_class
     except (Exception, SystemExit) as error:

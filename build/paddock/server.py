@@ -297,6 +297,8 @@ class Server(Application):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until stopped. Ends with SystemExit."""
+        if packages.differences() and hasattr(self.cfg.worker_class, "prepare"):
+            self.cfg.worker_class.prepare(self.cfg)
         Arbiter(self).run()
 
     def late_warnings(self, kind: application.Kind) -> list[str]:
@@ -360,8 +362,10 @@ def _execute(path: str) -> dict[str, Any]:
     """Run a configuration file, and return its names."""
     with open(path, "rb") as file:
         code = compile(file.read(), path, "exec", dont_inherit=True)
-    # With the builtins of the application: the file imports what that has.
-    names: dict[str, Any] = {"__file__": path, "__name__": "__config__", "__builtins__": builtins}
+    names: dict[str, Any] = {"__file__": path, "__name__": "__config__"}
+    if path != IMAGE_CONF:
+        # Not this module's: a file of the user's imports what the application does.
+        names["__builtins__"] = builtins
     exec(code, names)  # noqa: S102 (it is what a configuration file in Python is for)
     return names
 

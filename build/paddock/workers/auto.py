@@ -12,6 +12,8 @@ class AutoWorker(ThreadWorker):
     The object stays the same, so that hooks see one worker; the arbiter's process never imports the application.
     """
 
+    prepare = UvicornWorker.prepare
+
     def adopt(self) -> None:
         """Turn into the class that serves this kind of application, with that class's signal handlers."""
         self.__class__ = UvicornWorker if self.kind.asgi else ThreadWorker

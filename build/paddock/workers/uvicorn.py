@@ -30,6 +30,8 @@ import uvicorn.protocols.http.auto
 import uvicorn.protocols.websockets.auto  # loaded before the fork, so that workers share the pages and boot sooner
 from gunicorn.arbiter import Arbiter
 from gunicorn.sock import ssl_context
+from uvicorn.config import HTTP_PROTOCOLS, LIFESPAN, LOOP_FACTORIES, WS_PROTOCOLS
+from uvicorn.importer import import_from_string
 
 from paddock import descriptors, ids
 from paddock.application import Kind
@@ -226,6 +228,21 @@ class UvicornWorker(BootingWorker):
     """Serves an ASGI application on one event loop."""
 
     server: Server | None = None
+
+    @staticmethod
+    def prepare(cfg: Any) -> None:
+        """Import all that the configuration leads to, so that no import of the server's comes when threads run."""
+        protocol_class(cfg.uvicorn_http, Limits.of(cfg))
+        for paths, name in (
+            (HTTP_PROTOCOLS, cfg.uvicorn_http),
+            (WS_PROTOCOLS, cfg.uvicorn_ws),
+            (LIFESPAN, cfg.uvicorn_lifespan),
+        ):
+            if path := paths[name]:
+                import_from_string(path)
+        if path := LOOP_FACTORIES[cfg.uvicorn_loop]:
+            # It imports the loop's package when it is asked for a loop.
+            import_from_string(path)(use_subprocess=False)
 
     def run(self) -> None:
         """Serve until told to stop, then run lifespan shutdown.
