@@ -55,7 +55,7 @@ EOF
 COPY --link build/gunicorn_conf.py /opt/paddock/
 COPY --link build/bin /opt/paddock/bin
 COPY --link build/paddock paddock
-# Installed, not copied: its metadata declares which versions of Gunicorn and Uvicorn it works with.
+# Installed, not copied: `pip list --path` and scanners of images find it by its metadata.
 RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
     --mount=type=cache,id=paddock-uv,target=/root/.cache/uv \
     --mount=type=secret,id=ca,target=/run/secrets/ca \

@@ -336,9 +336,9 @@ target "environment" {
       for name in ["apt", "app-venv", "exact", "index", "pip", "poetry", "slim", "uv", "uv-four-lines", "uv-pip"] :
       { name = name, dockerfile = name, context = "app" }
       ], [
-      for name in ["http2", "pins-that-work", "pins-uvicorn", "pins-websockets"] :
-      { name = name, dockerfile = "pins", context = "app" }
-      ], [
+      { name = "http2", dockerfile = "pins", context = "app" },
+      { name = "flask-2023", dockerfile = "pip", context = "flask-2023" },
+      { name = "template", dockerfile = "uv-four-lines", context = "template" },
       { name = "src", dockerfile = "src", context = "src-layout" },
       { name = "collectstatic", dockerfile = "collectstatic", context = "django" },
     ])

@@ -10,6 +10,7 @@ import re
 import socket
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from gunicorn.http2 import H2_MIN_VERSION, is_http2_available

@@ -11,7 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from conftest import Container
-from events import said, text_events
+from events import text_events
 
 PYTHON = os.environ.get("PADDOCK_PYTHON", "3.14")
 SERVER = "/opt/paddock/lib/"
@@ -155,46 +155,28 @@ def test_collected_static_files_are_served(installed, start):
     assert "color: green" in container.get(style).text
 
 
-# Pins
+# Pins of the server's packages
 
 
 @pytest.mark.smoke
-def test_the_applications_pins_win(installed):
-    container = installed("pins-that-work").wait_healthy()
+def test_the_fastapi_template_starts_with_its_own_lock_file(installed):
+    """https://github.com/fastapi/full-stack-fastapi-template, backend: its dependencies and what its lock file pins."""
+    container = installed("template").wait_healthy()
 
-    with connect(f"ws://{container.address}:8000/", proxy=None) as websocket:
+    assert container.get("/api/v1/utils/health-check/").json() is True
+    seen = container.get("/api/v1/utils/versions/").json()
+    assert seen == {"uvicorn": "0.49.0", "httptools": "0.8.0"}
+    with connect(f"ws://{container.address}:8000/api/v1/utils/echo/", proxy=None) as websocket:
         websocket.send("hello")
         assert websocket.recv() == "hello"
-    found = modules(container)
-    for name, version in {"websockets": "13.1", "httptools": "0.8.0", "click": "8.1.8"}.items():
-        assert found[name].startswith(VENV), name
-        shown = container.run("python", "-c", f"import importlib.metadata as m; print(m.version('{name}'))")
-        assert shown.strip() == version
-    assert found["uvicorn"].startswith(SERVER)
     assert container.stop() == 0
 
 
-@pytest.mark.parametrize("command", ["serve", "check"])
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        (
-            "pins-uvicorn",
-            f"uvicorn 0.34.0: installed by the application in {VENV[:-1]}; Paddock's server needs uvicorn>=0.54,<1"
-            ": pin one of those or remove the pin",
-        ),
-        (
-            "pins-websockets",
-            f"websockets 12.0: installed by the application in {VENV[:-1]}; uvicorn 0.54.0 of Paddock's server "
-            "needs websockets>=13.0: pin one of those or remove the pin",
-        ),
-    ],
-)
-def test_pins_that_cannot_work_are_refused_by_name(finish, name, message, command):
-    outcome = finish(image=f"paddock-test:{PYTHON}-{name}", command=[command])
+def test_a_flask_application_with_requirements_of_2023_starts(installed):
+    container = installed("flask-2023").wait_healthy()
 
-    assert outcome.status == 78
-    assert said(outcome.err) == [message]
+    assert container.get().json() == {"click": "8.1.7", "flask": "3.0.0", "gunicorn": "21.2.0", "werkzeug": "3.0.1"}
+    assert container.stop() == 0
 
 
 # An environment that came with a bind mount

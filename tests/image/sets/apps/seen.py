@@ -54,10 +54,11 @@ def walk():
     """Return the names of the server's modules, and what these hold of the application's copies."""
     loaded = [found for found in gc.get_objects() if issubclass(type(found), ModuleType)]
     own = [module for module in loaded if file_of(module).startswith(LIBRARY)]
+    # There is one Gunicorn for both sides.
     copies = {
         module.__name__: module
         for module in loaded
-        if module not in own and file_of(module) and top(module.__name__) in NAMES
+        if module not in own and file_of(module) and top(module.__name__) in NAMES - {"gunicorn"}
     }
     theirs = {id(module) for module in copies.values()}
     for name, module in copies.items():
