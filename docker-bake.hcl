@@ -278,7 +278,7 @@ target "sets" {
   inherits = ["_secrets"]
   matrix   = { python = ["3.13", DEFAULT_PYTHON] }
   context  = "tests/image/sets"
-  contexts = { "paddock:full" = "target:${target_of(python, "full")}" }
+  contexts = { "paddock:full" = "target:${target_of(python, "full")}", apps = "tests/image/sets/apps" }
   tags     = ["${IMAGE}-test:${python}-sets"]
 }
 
