@@ -62,7 +62,7 @@ def walk():
     }
     theirs = {id(module) for module in copies.values()}
     for name, module in copies.items():
-        theirs |= {id(value) for value in vars(module).values() if is_defined_in(value, name)}
+        theirs |= {id(value) for value in list(vars(module).values()) if is_defined_in(value, name)}
     misplaced = [
         f"{module.__name__}.{name}"
         for module in own
