@@ -1,6 +1,5 @@
 """What the README shows happens: its messages are the image's, its hooks and its Gunicorn file work."""
 
-import os
 import re
 from pathlib import Path
 
@@ -53,7 +52,6 @@ CAUSES = {
     "is not set, and REQUIRED_ENV": {"environment": {"REQUIRED_ENV": "DATABASE_URL"}},
     "is a directory": {"environment": {"CERTFILE": "/etc"}},
     "/app/.venv is not used": {"files": {"/app/.venv/bin/activate": ""}, "command": ["check"]},
-    "pin one of those": {"image": f"paddock-test:{os.environ.get('PADDOCK_PYTHON', '3.14')}-pins-uvicorn"},
     "is skipped": {"files": {"/docker-entrypoint.d/a.sh": "", "/app/main.py": BROKEN}},
     "failed with exit status": {
         "files": {"/app/main.py": ASGI, "/docker-entrypoint.d/a.sh": "#!/bin/sh\nexit 3\n"},
