@@ -154,7 +154,7 @@ def test_serves_on(start, app, environment):
         pass
     assert load.report.lost == 0, f"\n{load.report}"
     assert container.children() == old, f"cases {SEED} to {SEED + CASES - 1}"
-    assert container.stop() == 0
+    assert container.stop(60) == 0
 
 
 @pytest.mark.parametrize("http", ["httptools", "h11"])

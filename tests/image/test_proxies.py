@@ -335,7 +335,9 @@ HIDDEN = f"GET /admin HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: 127.0.0.1\r\n
 
 def ask_to_upgrade(proxy, to, framing, body, pause):
     """Send a body with a request that asks for another protocol; return the answer's status and text."""
-    head = f"POST /uploads/ HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: {to}\r\n{framing}\r\n\r\n"
+    head = f"POST /uploads/ HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: {to}\r\n"
+    # Without these HAProxy takes it for no WebSocket's handshake, and closes.
+    head += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" + framing + "\r\n\r\n"
     with (
         socket.create_connection((proxy.address(), 443), PATIENCE) as raw,
         proxy.trust.wrap_socket(raw, server_hostname=HOST) as client,
