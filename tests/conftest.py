@@ -26,6 +26,9 @@ from sources import Folder
 PATIENCE = 120.0
 """Seconds that a condition may take on a busy machine."""
 
+LEISURE = {"GRACEFUL_TIMEOUT": "100"}
+"""What a server is started with: on a busy machine a worker may take longer to leave than it has by default."""
+
 APPS = Path(__file__).parent / "image" / "apps"
 
 NOISE = re.compile(r"\[(WARNING|ERROR|CRITICAL)\]|Traceback|Exception", re.IGNORECASE)
@@ -259,6 +262,8 @@ def starting(engine: docker.DockerClient, slim: str) -> Iterator[Callable[..., C
         volumes = dict(options.pop("volumes", {}))
         if app:
             volumes[str(APPS / app)] = {"bind": "/app/main.py" if app.endswith(".py") else "/app", "mode": "ro"}
+        if command is None:
+            options["environment"] = LEISURE | options.get("environment", {})
         raw = engine.containers.create(image, command, volumes=volumes, **options)
         container = Container(raw).allow(*allow)
         containers.append(container)

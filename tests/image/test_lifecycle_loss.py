@@ -17,9 +17,6 @@ from wire import asking, connect, received
 LEAST = int(os.environ.get("LOSS_REQUESTS", "1500"))
 """Requests of a case."""
 
-PATIENT = {"WORKERS": "2", "GRACEFUL_TIMEOUT": "60"}
-"""On a busy machine a worker may take longer to leave than by default; one that is killed for it loses requests."""
-
 APPS = pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])
 
 CONFIGURATION = """
@@ -64,7 +61,7 @@ def replaced(container, old, workers):
 @pytest.mark.smoke
 @APPS
 def test_reload(start, app):
-    container = start(app, environment=PATIENT).wait_ready()
+    container = start(app, environment={"WORKERS": "2"}).wait_ready()
     with Load(container.address, least=LEAST) as load:
         for _ in range(4):
             old = container.children()
@@ -79,7 +76,7 @@ def test_reload(start, app):
 @APPS
 def test_reload_of_a_slow_application(start, app):
     """The old workers serve until the new ones do, however long the import takes."""
-    container = start(app, environment=PATIENT).wait_ready()
+    container = start(app, environment={"WORKERS": "2"}).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     container.run("touch", "/tmp/hold-imports")
     with Load(container.address, least=LEAST) as load:
@@ -97,7 +94,7 @@ def test_reload_of_a_slow_application(start, app):
 
 @APPS
 def test_max_requests(start, app):
-    container = start(app, environment=PATIENT | {"MAX_REQUESTS": "300", "MAX_REQUESTS_JITTER": "100"})
+    container = start(app, environment={"WORKERS": "2", "MAX_REQUESTS": "300", "MAX_REQUESTS_JITTER": "100"})
     container.wait_ready()
     with Load(container.address, least=LEAST) as load:
         # Workers are replaced one at a time, so however fast the clients are, there is a next one only when one serves.
@@ -109,7 +106,7 @@ def test_max_requests(start, app):
 
 @APPS
 def test_max_worker_memory(start, app):
-    container = start(app, environment=PATIENT | {"MAX_WORKER_MEMORY": "96MiB"}).wait_ready()
+    container = start(app, environment={"WORKERS": "2", "MAX_WORKER_MEMORY": "96MiB"}).wait_ready()
     old = container.children()
     with Load(container.address, least=LEAST, paths=("/echo", "/echo", "/post", "/leak")) as load:
         wait_until(lambda: not container.children() & old, "new workers in the place of those that grew")
@@ -121,7 +118,7 @@ def test_max_worker_memory(start, app):
 
 @APPS
 def test_more_and_fewer_workers(start, app):
-    container = start(app, environment=PATIENT).wait_ready()
+    container = start(app, environment={"WORKERS": "2"}).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     with Load(container.address, least=LEAST) as load:
         for signal, workers in [("TTIN", 3), ("TTIN", 4), ("TTOU", 3), ("TTOU", 2), ("TTOU", 1), ("TTIN", 2)]:
@@ -135,7 +132,7 @@ def test_more_and_fewer_workers(start, app):
 @APPS
 def test_clients_that_pause(start, app):
     """Connections that are idle when their worker goes are told, or closed before a request is sent on them."""
-    container = start(app, environment=PATIENT).wait_ready()
+    container = start(app, environment={"WORKERS": "2"}).wait_ready()
     with Load(container.address, keep_alive=32, single=0, least=LEAST, pause=0.2) as load:
         for _ in range(3):
             old = container.children()
@@ -152,7 +149,7 @@ def test_clients_that_pause(start, app):
 @APPS
 @pytest.mark.parametrize("how", ["kill", "segfault"])
 def test_only_the_dead_workers_requests_are_lost(start, app, how):
-    container = start(app, environment=PATIENT, allow=("SIGKILL|SIGSEGV|Fatal Python error|Segmentation",))
+    container = start(app, environment={"WORKERS": "2"}, allow=("SIGKILL|SIGSEGV|Fatal Python error|Segmentation",))
     container.wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     for _ in range(10):

@@ -8,9 +8,6 @@ from conftest import wait_until
 from sources import ASGI, SOURCES, WSGI
 from wire import asking, received
 
-PATIENT = {"GRACEFUL_TIMEOUT": "60"}
-"""On a busy machine a worker may take longer to leave than by default."""
-
 APPS = pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])
 
 
@@ -37,7 +34,7 @@ def refused(container, pattern):
 @SOURCES
 def test_new_code(start, folder, source):
     folder.code(source, "b'old'")
-    container = start(environment={"WORKERS": "2", **PATIENT}, volumes=folder.volumes).wait_ready()
+    container = start(environment={"WORKERS": "2"}, volumes=folder.volumes).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     assert container.get().text == "old"
     folder.code(source, "b'newer'")
@@ -60,7 +57,7 @@ def test_new_code(start, folder, source):
 )
 def test_broken_code_leaves_the_old_workers(start, folder, source, first, reason):
     folder.code(source, "b'old'")
-    container = start(environment={"WORKERS": "1", **PATIENT}, volumes=folder.volumes, allow=("",)).wait_ready()
+    container = start(environment={"WORKERS": "1"}, volumes=folder.volumes, allow=("",)).wait_ready()
     folder.code(source, "b'newer'", first)
     log = refused(container, "old workers stay")
     assert re.search(reason, log)
@@ -75,7 +72,7 @@ def test_broken_code_leaves_the_old_workers(start, folder, source, first, reason
 
 def test_lifespan_that_fails_after_the_reload(start, folder):
     folder.code(ASGI, "b'old'")
-    container = start(environment={"WORKERS": "1", **PATIENT}, volumes=folder.volumes, allow=("",)).wait_ready()
+    container = start(environment={"WORKERS": "1"}, volumes=folder.volumes, allow=("",)).wait_ready()
     failing = ASGI.replace('message["type"] + ".complete"', 'message["type"] + ".failed", "message": "no database"')
     folder.code(failing, "b'newer'")
     assert "no database" in refused(container, "old workers stay")
@@ -120,7 +117,7 @@ def test_changed_configuration(start, folder):
 def test_changed_bind(start, folder, source):
     folder.code(source, "b'here'")
     folder.write("gunicorn_conf.py", "bind = ['0.0.0.0:8000']\n")
-    container = start(environment={"WORKERS": "2", **PATIENT}, volumes=folder.volumes).wait_ready()
+    container = start(environment={"WORKERS": "2"}, volumes=folder.volumes).wait_ready()
     folder.write("gunicorn_conf.py", "bind = ['0.0.0.0:8000', '0.0.0.0:8001']\n")
     reload(container)
     assert container.get(port=8000).text == "here"
@@ -130,7 +127,7 @@ def test_changed_bind(start, folder, source):
 def test_bind_that_cannot_be_had_is_refused(start, folder):
     folder.code(ASGI, "b'here'")
     folder.write("gunicorn_conf.py", "")
-    container = start(environment={"WORKERS": "2", **PATIENT}, volumes=folder.volumes, allow=("",)).wait_ready()
+    container = start(environment={"WORKERS": "2"}, volumes=folder.volumes, allow=("",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     folder.write("gunicorn_conf.py", "bind = ['203.0.113.1:8000']\n")
     assert "203.0.113.1" in refused(container, "[Rr]eload is refused")
@@ -139,7 +136,7 @@ def test_bind_that_cannot_be_had_is_refused(start, folder):
 
 def test_preloaded_code_is_not_reloaded(start, folder):
     folder.code(ASGI, "b'old'")
-    environment = {"WORKERS": "2", **PATIENT, "PRELOAD_APP": "true"}
+    environment = {"WORKERS": "2", "PRELOAD_APP": "true"}
     container = start(environment=environment, volumes=folder.volumes, allow=("PRELOAD_APP",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     folder.code(ASGI, "b'newer'")
@@ -163,7 +160,7 @@ def test_files_named_by_the_environment_are_read_again(start, folder):
 
 
 def test_many_reloads_at_once(start):
-    container = start("echo_asgi.py", environment={"WORKERS": "2", **PATIENT}).wait_ready()
+    container = start("echo_asgi.py", environment={"WORKERS": "2"}).wait_ready()
     old = container.children()
     for _ in range(10):
         container.signal("HUP")
@@ -181,7 +178,7 @@ def test_many_reloads_at_once(start):
 @pytest.mark.smoke
 @APPS
 def test_more_and_fewer_workers(start, app):
-    container = start(app, environment={"WORKERS": "1", **PATIENT}).wait_ready()
+    container = start(app, environment={"WORKERS": "1"}).wait_ready()
     for signal, workers in [("TTIN", 2), ("TTIN", 3), ("TTOU", 2), ("TTOU", 1)]:
         container.signal(signal)
         wait_until(lambda workers=workers: len(container.children()) == workers, f"{workers} workers")
@@ -193,7 +190,7 @@ def test_more_and_fewer_workers(start, app):
 
 @APPS
 def test_log_files_are_opened_again(start, app, folder):
-    environment = {"WORKERS": "1", **PATIENT, "ACCESS_LOG": "/logs/access", "ERROR_LOG": "/logs/error"}
+    environment = {"WORKERS": "1", "ACCESS_LOG": "/logs/access", "ERROR_LOG": "/logs/error"}
     logs = {str(folder.path): {"bind": "/logs", "mode": "rw"}}
     container = start(app, environment=environment, volumes=logs)
     wait_until(
@@ -216,7 +213,7 @@ def test_log_files_are_opened_again(start, app, folder):
 
 
 def test_usr2_is_refused_in_words(start):
-    container = start("echo_asgi.py", environment={"WORKERS": "2", **PATIENT}, allow=("USR2",)).wait_ready()
+    container = start("echo_asgi.py", environment={"WORKERS": "2"}, allow=("USR2",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     old = container.children()
     container.signal("USR2")
@@ -227,7 +224,7 @@ def test_usr2_is_refused_in_words(start):
 
 
 def test_signals_without_a_meaning(start):
-    container = start("echo_asgi.py", environment={"WORKERS": "1", **PATIENT}, allow=("",)).wait_ready()
+    container = start("echo_asgi.py", environment={"WORKERS": "1"}, allow=("",)).wait_ready()
     old = container.children()
     for signal in ("USR1", "WINCH", "PIPE", "ALRM", "CHLD"):
         container.signal(signal)
@@ -258,7 +255,7 @@ def test_hung_startup_is_killed_and_explained(attempt):
 @pytest.mark.smoke
 def test_hung_import_after_a_reload(start, folder):
     folder.code(ASGI, "b'old'")
-    environment = {"WORKERS": "2", **PATIENT, "BOOT_TIMEOUT": "8"}
+    environment = {"WORKERS": "2", "BOOT_TIMEOUT": "8"}
     container = start(environment=environment, volumes=folder.volumes, allow=("",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     folder.code(ASGI, "b'newer'", "import time\ntime.sleep(600)")
@@ -268,7 +265,7 @@ def test_hung_import_after_a_reload(start, folder):
 
 def test_slow_start_is_not_killed(start):
     """TIMEOUT is for workers that serve."""
-    environment = {"WORKERS": "1", **PATIENT, "TIMEOUT": "4", "IMPORT_SECONDS": "6", "STARTUP_SECONDS": "6"}
+    environment = {"WORKERS": "1", "TIMEOUT": "4", "IMPORT_SECONDS": "6", "STARTUP_SECONDS": "6"}
     container = start("echo_asgi.py", environment=environment).wait_ready()
     assert container.get().status_code == 200
 
@@ -276,7 +273,7 @@ def test_slow_start_is_not_killed(start):
 @APPS
 @pytest.mark.parametrize("how", ["sys.exit", "os._exit"])
 def test_exit_in_a_handler_does_not_stop_the_server(start, app, how):
-    container = start(app, environment={"WORKERS": "2", **PATIENT}, allow=("",)).wait_ready()
+    container = start(app, environment={"WORKERS": "2"}, allow=("",)).wait_ready()
     wait_until(lambda: len(container.children()) == 2, "two workers")
     for _ in range(3):
         with asking(container.address, f"/crash/{how}", "Connection: close") as client:

@@ -82,6 +82,20 @@ def test_request_is_finished(server, app):
 
 
 @APPS
+def test_request_that_takes_longer_than_timeout_is_no_hang(server, app):
+    """The event loop goes on telling the arbiter that it turns."""
+    container = server(app, TIMEOUT="3")
+    with asking(container.address, "/slow?seconds=8&number=7") as client:
+        container.wait_for_log("slow begins")
+        container.signal("TERM")
+        assert answer(client)[1].startswith(b"7:")
+
+    assert container.wait_exit() == 0
+    assert "blocked" not in container.logs()
+    assert_shut_down(container, app)
+
+
+@APPS
 def test_stream_is_finished(server, app):
     container = server(app)
     with asking(container.address, "/stream?seconds=2&parts=8&size=800") as client:
@@ -149,7 +163,7 @@ def test_idle_connections_hold_nothing_up(server, app, said):
 @pytest.mark.parametrize("path", ["/slow?seconds=3600", "/stream?seconds=3600&parts=36000"])
 def test_shutdown_code_runs_when_time_is_up_asgi(server, path):
     """Tasks are cancelled in time for lifespan shutdown; the end is clean, and the log says what was cut off."""
-    container = server("echo_asgi.py", allow=("WARNING|ERROR|Traceback|Cancelled",), GRACEFUL_TIMEOUT="4")
+    container = server("echo_asgi.py", allow=("WARNING|ERROR|Traceback|Cancelled",), GRACEFUL_TIMEOUT="20")
     with asking(container.address, path) as client:
         container.wait_for_log("(slow|stream) begins")
         status = ended(container)
@@ -166,7 +180,7 @@ def test_shutdown_code_runs_when_time_is_up_asgi(server, path):
 @pytest.mark.parametrize("path", ["/slow?seconds=3600", "/stream?seconds=3600&parts=36000"])
 def test_shutdown_code_runs_when_time_is_up_wsgi(server, path):
     """A thread cannot be cancelled, but it keeps no shutdown code from running."""
-    container = server("echo_wsgi.py", allow=("WARNING|ERROR",), GRACEFUL_TIMEOUT="4")
+    container = server("echo_wsgi.py", allow=("WARNING|ERROR",), GRACEFUL_TIMEOUT="12")
     with asking(container.address, path):
         container.wait_for_log("(slow|stream) begins")
         ended(container)
@@ -262,7 +276,8 @@ def test_quick_end_after_a_graceful_one(server, app):
         container.wait_for_log("slow begins")
         container.signal("TERM")
         container.signal("INT")
-        ended(container, "INT")
+        assert ended(container, "INT") == 0
+    assert "Killed" not in container.logs()
 
 
 HANDING_OVER = """
@@ -355,7 +370,7 @@ def test_a_booting_worker_is_at_no_moment_without_its_handlers(start, mount, kin
 
 def test_stream_of_a_client_that_left_holds_nothing_up(server):
     """A client that leaves is no reason to wait for what it asked for."""
-    container = server("echo_asgi.py", allow=("WARNING|ERROR|Cancelled",))
+    container = server("echo_asgi.py", allow=("WARNING|ERROR|Cancelled",), GRACEFUL_TIMEOUT="12")
     with asking(container.address, "/stream?seconds=3600&parts=36000&size=60000") as client:
         received_until(client, b"\r\n\r\n")
     ended(container)

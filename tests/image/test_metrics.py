@@ -94,7 +94,7 @@ def serving(container):
 @BOTH
 def test_exact_while_workers_come_and_go(start, app):
     """Recycled, reloaded, added, taken away, killed: nothing is counted twice, and nothing is forgotten."""
-    environment = ENVIRONMENT | {"MAX_REQUESTS": "700", "GRACEFUL_TIMEOUT": "20"}
+    environment = ENVIRONMENT | {"MAX_REQUESTS": "700"}
     container = start(app, environment=environment, allow=KILLED).wait_ready()
     clients = [
         Counted(container.address, least=2000, paths=(path,), keep_alive=3, single=2)

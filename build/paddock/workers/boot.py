@@ -163,7 +163,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def hurry(self) -> None:
         """Leave no time for what is in flight."""
-        self.hurried, self.stop_by = True, time.monotonic()
+        self.hurried = True
+        self.accept_until = self.stop_by = time.monotonic()
         self.gone_by = self.stop_by + LINGER
 
     def leave(self, status: int) -> None:

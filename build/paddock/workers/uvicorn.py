@@ -86,14 +86,14 @@ class Server(uvicorn.Server):
         accepts what the kernel has accepted (https://github.com/benoitc/gunicorn/issues/2567).
         """
         if not self.worker.hurried:
-            await self.drain(self.worker.accept_until)
+            await self.drain()
             if self.acceptor:
                 await self.acceptor.take_the_rest(self.worker.stop_by)
                 self.acceptor.stop()
             # What libraries hook into, to end streams that would not end by themselves:
             # https://github.com/sysid/sse-starlette/blob/main/sse_starlette/sse.py, AppStatus
             self.handle_exit(signal.SIGTERM, None)
-            await self.let_go(self.worker.stop_by)
+            await self.let_go()
         self.config.timeout_graceful_shutdown = max(AT_ONCE, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
         if self.acceptor:
             self.acceptor.stop()
@@ -106,11 +106,11 @@ class Server(uvicorn.Server):
             self.config.encoded_headers.append(close)
             self.server_state.default_headers.append(close)
 
-    async def drain(self, until: float) -> None:
-        """Go on accepting until the monotonic time `until`."""
-        while time.monotonic() < until:
+    async def drain(self) -> None:
+        """Go on accepting for DRAIN_DELAY, which SIGINT and SIGQUIT end."""
+        while (left := self.worker.accept_until - time.monotonic()) > 0:
             await self.on_tick(0)
-            await asyncio.sleep(min(1.0, max(0.0, until - time.monotonic())))
+            await asyncio.sleep(min(0.2, left))
 
     async def connect(self, connection: socket) -> None:
         """Serve a connection that was accepted."""
@@ -153,8 +153,8 @@ class Server(uvicorn.Server):
         """Tell whether a TLS handshake is going on: Uvicorn knows of a connection from its end on."""
         return bool(self.acceptor and self.acceptor.connecting)
 
-    async def let_go(self, until: float) -> None:
-        """Close connections as they are done, until the monotonic time `until`; WebSockets are told at once.
+    async def let_go(self) -> None:
+        """Close connections as they are done, for as long as the worker has time; WebSockets are told at once.
 
         One that waits for a request stays open a little: its client may have been told nothing, and be sending.
         """
@@ -168,7 +168,9 @@ class Server(uvicorn.Server):
         begun = now = time.monotonic()
         due: dict[Any, float] = {}
         closed: dict[Any, float] = {}
-        while now < until and (self.server_state.connections or (now < begun + LINGER and self.is_shaking_hands())):
+        while now < self.worker.stop_by and (
+            self.server_state.connections or (now < begun + LINGER and self.is_shaking_hands())
+        ):
             for connection in self.server_state.connections - told:
                 if connection in closed:
                     # TLS waits for the client to close it, too; one that keeps its connection for later does not look.
@@ -336,10 +338,9 @@ class UvicornWorker(BootingWorker):
             if os.getppid() != self.ppid:
                 self.log.info("The arbiter is gone, shutting down: %s", self)
                 self.alive = False
-            if not self.alive:
+            if not self.alive and not (self.server and self.server.should_exit):
                 # Gunicorn's reloader says it so, too: it runs in a thread and knows no event loop.
                 os.kill(os.getpid(), signal.SIGTERM)
-                return
             await asyncio.sleep(pause)
 
     def requests(self) -> int:
