@@ -3,8 +3,8 @@
 What is wrong with a variable is said on stderr and ends the process with 78.
 """
 
-from paddock.report import settings_or_exit
-from paddock.tls import ssl_context  # noqa: F401  (Gunicorn's hook)
+from paddock.settings.certificates import ssl_context  # noqa: F401  (Gunicorn's hook)
+from paddock.start.messages import settings_or_exit
 
 settings = settings_or_exit()
 

@@ -12,10 +12,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from paddock.workers.cycle import HTTPTOOLS, MODULES, observe
-from paddock.workers.exchange import NOBODY, Observers
-from paddock.workers.limits import Limits
-from paddock.workers.protocols import protocol_class
+from paddock.http.limits import Limits
+from paddock.http.record import NOBODY, Observers
+from paddock.workers.asgi.cycle import HTTPTOOLS, MODULES, observe
+from paddock.workers.asgi.protocols import protocol_class
 
 
 class Recorder(asyncio.Transport):

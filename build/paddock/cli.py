@@ -17,8 +17,8 @@ from types import FrameType
 
 from paddock import packages
 from paddock.errors import EXIT_FAILURE, ConfigurationError, Interrupted, StartError
-from paddock.report import begin, refuse, say
-from paddock.state import STARTING
+from paddock.health.state import STARTING
+from paddock.start.messages import begin, refuse, say
 
 HOOKS = Path("/docker-entrypoint.d")
 
@@ -67,9 +67,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def serve(arguments: list[str]) -> int:
     """Check everything, run the start hooks, and become Gunicorn's arbiter."""
-    from paddock.descriptors import raise_limit
-    from paddock.hooks import run_start_hooks
-    from paddock.server import Server
+    from paddock.http.descriptors import raise_limit
+    from paddock.start.configuration import Server
+    from paddock.start.hooks import run_start_hooks
 
     hooks = HOOKS.is_dir() and any(HOOKS.iterdir())
     server = Server(arguments, os.environ, final=not hooks)
@@ -103,7 +103,7 @@ def raising_signals() -> Iterator[None]:
 
 def check(arguments: list[str]) -> int:
     """Validate everything, import the application, and say what it is; no start hooks, nothing listens."""
-    from paddock.server import Server
+    from paddock.start.configuration import Server
 
     server = Server([word for word in arguments if word != "--packages"], os.environ)
     _, kind = server.load_application()
@@ -117,7 +117,7 @@ def check(arguments: list[str]) -> int:
 
 def print_packages() -> None:
     """Print the distributions that the server and the application have in different versions."""
-    from paddock.listing import text_table
+    from paddock.settings.listing import text_table
 
     rows = [
         {"package": found.distribution, "server": found.server, "application": found.application or "unknown"}
@@ -128,8 +128,8 @@ def print_packages() -> None:
 
 def config(arguments: list[str]) -> int:
     """Print every effective setting, its value and where that came from."""
-    from paddock.listing import effective_settings, text_table
-    from paddock.server import Server
+    from paddock.settings.listing import effective_settings, text_table
+    from paddock.start.configuration import Server
 
     as_json = "--json" in arguments
     server = Server([word for word in arguments if word != "--json"], os.environ, find_application=False)
@@ -142,7 +142,7 @@ def config(arguments: list[str]) -> int:
 
 def settings(arguments: list[str]) -> int:
     """Print every setting there is."""
-    from paddock.listing import FORMATS
+    from paddock.settings.listing import FORMATS
 
     parser = ArgumentParser("paddock settings", description=settings.__doc__)
     parser.add_argument("--format", choices=FORMATS, default="table")
@@ -188,7 +188,7 @@ def take_secrets() -> None:
     Raises:
         ConfigurationError: when that cannot be done.
     """
-    from paddock import environment
+    from paddock.settings import environment
 
     if problems := environment.take_secrets(os.environ):
         raise ConfigurationError(problems)

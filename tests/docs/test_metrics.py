@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from paddock.metrics.workers import REASONS, STATES
+from paddock.metrics.tally import REASONS, STATES
 from page import ROOT
 from scrape import Page
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import wait_until
-from paddock.sizing import MIB, Limits, size
+from paddock.settings.sizing import MIB, Limits, size
 from page import ROOT
 
 PAGE = (ROOT / "docs" / "sizing.md").read_text()

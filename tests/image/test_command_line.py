@@ -9,7 +9,7 @@ import pytest
 
 from conftest import wait_until
 from events import said, text_events
-from paddock.settings import SETTINGS
+from paddock.settings.table import SETTINGS
 
 # Serving
 

@@ -351,13 +351,13 @@ def test_app_type_decides_where_the_signature_does_not(check, app_type, kind):
 SERVES = [
     ("asgi", "auto", "paddock.workers.auto.AutoWorker"),
     ("wsgi", "auto", "paddock.workers.auto.AutoWorker"),
-    ("asgi", "uvicorn", "paddock.workers.uvicorn.UvicornWorker"),
-    ("asgi2", "uvicorn", "paddock.workers.uvicorn.UvicornWorker"),
-    ("asgi", "uvicorn_worker.UvicornWorker", "paddock.workers.uvicorn.UvicornWorker"),
-    ("asgi", "uvicorn.workers.UvicornWorker", "paddock.workers.uvicorn.UvicornWorker"),
+    ("asgi", "uvicorn", "paddock.workers.asgi.worker.UvicornWorker"),
+    ("asgi2", "uvicorn", "paddock.workers.asgi.worker.UvicornWorker"),
+    ("asgi", "uvicorn_worker.UvicornWorker", "paddock.workers.asgi.worker.UvicornWorker"),
+    ("asgi", "uvicorn.workers.UvicornWorker", "paddock.workers.asgi.worker.UvicornWorker"),
     ("asgi", "asgi", "asgi"),
-    ("wsgi", "gthread", "paddock.workers.gthread.ThreadWorker"),
-    ("wsgi", "gunicorn.workers.gthread.ThreadWorker", "paddock.workers.gthread.ThreadWorker"),
+    ("wsgi", "gthread", "paddock.workers.wsgi.worker.ThreadWorker"),
+    ("wsgi", "gunicorn.workers.gthread.ThreadWorker", "paddock.workers.wsgi.worker.ThreadWorker"),
     ("wsgi", "sync", "sync"),
 ]
 

@@ -301,8 +301,8 @@ def test_it_starts_as_little_python_as_can_be(start):
     status, output = container.raw.exec_run(["/opt/paddock/python", *flags, "-X", "importtime", "-c", code])
     assert status == 0, output
     imported = {line.rpartition("|")[2].strip() for line in output.decode().splitlines() if "import time:" in line}
-    assert "paddock.health" in imported
-    expected = {"paddock", "paddock.health", "paddock.state"}
+    assert "paddock.health.check" in imported
+    expected = {"paddock", "paddock.health", "paddock.health.check", "paddock.health.state"}
     assert {name for name in imported if name.startswith("paddock")} == expected
     unwanted = {"argparse", "gunicorn", "uvicorn", "json", "re", "http", "urllib", "ssl", "logging", "site", "typing"}
     assert not imported & unwanted

@@ -10,7 +10,7 @@ from itertools import product
 import pytest
 
 from conftest import Container
-from paddock.settings import SETTINGS
+from paddock.settings.table import SETTINGS
 
 VARIANTS = ("full", "slim")
 PYTHONS = [os.environ["PADDOCK_PYTHON"]] if "PADDOCK_PYTHON" in os.environ else ["3.13", "3.14"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from events import said
-from paddock.parsers import Text
-from paddock.settings import SETTINGS
+from paddock.settings.parsers import Text
+from paddock.settings.table import SETTINGS
 
 TLS = Path(__file__).parent.parent / "unit" / "tls"
 

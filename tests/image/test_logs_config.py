@@ -10,7 +10,7 @@ from events import json_events, said
 CONSOLE = {
     "version": 1,
     "formatters": {
-        "json": {"()": "paddock.logs.formats.JsonFormatter"},
+        "json": {"()": "paddock.text.formats.JsonFormatter"},
         "mine": {"format": "MINE %(name)s %(message)s"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "mine"}},

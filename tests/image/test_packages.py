@@ -149,7 +149,10 @@ def test_a_worker_class_of_the_application_is_its_own_uvicorn_on_the_servers_gun
     ("settings", "modules"),
     [
         ({}, ["httptools.parser.parser", "uvloop.loop", "uvicorn.protocols.http.httptools_impl"]),
-        ({"UVICORN_HTTP": "h11"}, ["h11._connection", "uvicorn.protocols.http.h11_impl", "paddock.workers.h11"]),
+        (
+            {"UVICORN_HTTP": "h11"},
+            ["h11._connection", "uvicorn.protocols.http.h11_impl", "paddock.workers.asgi.on_h11"],
+        ),
         ({"UVICORN_HTTP": "zttp"}, ["uvicorn.protocols.http.zttp_impl"]),
         ({"UVICORN_LOOP": "asyncio"}, ["uvicorn.loops.asyncio"]),
         ({"UVICORN_LOOP": "uvloop"}, ["uvicorn.loops.uvloop", "uvloop.loop"]),
@@ -157,12 +160,12 @@ def test_a_worker_class_of_the_application_is_its_own_uvicorn_on_the_servers_gun
         ({"UVICORN_WS": "websockets-sansio"}, ["uvicorn.protocols.websockets.websockets_sansio_impl"]),
         ({"UVICORN_WS": "wsproto"}, ["uvicorn.protocols.websockets.wsproto_impl"]),
         ({"UVICORN_LIFESPAN": "off"}, ["uvicorn.lifespan.off"]),
-        ({"WORKER_CLASS": "uvicorn.workers.UvicornWorker"}, ["paddock.workers.uvicorn"]),
-        ({"WORKER_CLASS": "uvicorn.workers.UvicornH11Worker"}, ["paddock.workers.uvicorn"]),
-        ({"WORKER_CLASS": "uvicorn_worker.UvicornWorker"}, ["paddock.workers.uvicorn"]),
+        ({"WORKER_CLASS": "uvicorn.workers.UvicornWorker"}, ["paddock.workers.asgi.worker"]),
+        ({"WORKER_CLASS": "uvicorn.workers.UvicornH11Worker"}, ["paddock.workers.asgi.worker"]),
+        ({"WORKER_CLASS": "uvicorn_worker.UvicornWorker"}, ["paddock.workers.asgi.worker"]),
         ({"WORKER_CLASS": "asgi"}, ["gunicorn.workers.gasgi"]),
         ({"PRELOAD_APP": "true", "LOG_FORMAT": "json", "METRICS_BIND": "0.0.0.0:9090"}, ["paddock.metrics.board"]),
-        ({"RELOAD": "true"}, ["paddock.reload"]),
+        ({"RELOAD": "true"}, ["paddock.arbiter.watcher"]),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
 )
@@ -174,7 +177,7 @@ def test_every_module_of_the_servers_holds_the_servers_alone(serve, settings, mo
     answer = container.get().json()
     sees_its_own(answer, "all-apart")
     assert set(modules) <= set(answer["server"])
-    assert {"gunicorn.arbiter", "paddock.server", "uvicorn.config", "click"} <= set(answer["server"])
+    assert {"gunicorn.arbiter", "paddock.start.configuration", "uvicorn.config", "click"} <= set(answer["server"])
 
 
 def test_children_pickles_and_reloads_know_the_applications(serve):

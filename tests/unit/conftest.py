@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from paddock.logs import configuration
-from paddock.logs.formats import IMAGE
 from paddock.logs.logger import SERVERS
+from paddock.start import log_config
+from paddock.text.formats import IMAGE
 
 # The same examples on every machine and on every day, however long a busy machine takes for one.
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
@@ -24,7 +24,7 @@ LOGGERS = (None, "shop", IMAGE, *SERVERS)
 @pytest.fixture(autouse=True)
 def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put loggers, and what Python does with exceptions that nobody catches, back when a test ends."""
-    monkeypatch.setattr(configuration, "_early", None)
+    monkeypatch.setattr(log_config, "_early", None)
     for holder, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
         monkeypatch.setattr(holder, hook, getattr(holder, hook))
     before = [(log, log.__class__, vars(log).copy(), log.handlers[:]) for log in map(logging.getLogger, LOGGERS)]

@@ -16,14 +16,14 @@ from gunicorn.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paddock import ids
+from paddock.http import ids
+from paddock.http.record import Answered, Exchange
 from paddock.logs import atoms
 from paddock.logs.access import HEALTH_AGENT, LONGEST, AccessLog, Exclude, access_log, is_health_check
 from paddock.logs.fast import scope_line
 from paddock.logs.logger import Logger
-from paddock.settings import register
-from paddock.workers.cycle import Asked
-from paddock.workers.exchange import Answered, Exchange
+from paddock.settings.table import register
+from paddock.workers.asgi.cycle import Asked
 
 PROPERTY = settings(max_examples=300)
 

@@ -15,7 +15,17 @@ from typing import Any
 
 import pytest
 
-from paddock.application import ApplicationError, Call, Kind, Reference, describe, load, mismatch, parse, resolve
+from paddock.application.loading import (
+    ApplicationError,
+    Call,
+    Kind,
+    Reference,
+    describe,
+    load,
+    mismatch,
+    parse,
+    resolve,
+)
 from paddock.errors import Interrupted, StartError
 
 Write = Callable[[dict[str, str]], None]

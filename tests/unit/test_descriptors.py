@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from paddock import descriptors, report
+from paddock.http import descriptors
 from paddock.metrics.exporter import Exporter
-from paddock.report import Seldom
-from paddock.workers.accepting import Acceptor
-from paddock.workers.boot import ResidentMemory
+from paddock.start import messages
+from paddock.start.messages import Seldom
+from paddock.workers.asgi.accepting import Acceptor
+from paddock.workers.base import ResidentMemory
 
 LOG = logging.getLogger("gunicorn.error")
 
@@ -111,7 +112,7 @@ def test_a_higher_limit_stays(monkeypatch: pytest.MonkeyPatch, few: int) -> None
 
 def test_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     now, said = [1000.0], []
-    monkeypatch.setattr(report.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(messages.time, "monotonic", lambda: now[0])
     say = Seldom(lambda *words: said.append(words))
     for now[0] in (1000.0, 1001.0, 1060.0, 1061.0, 1062.0):
         say("%d", 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.discovery import Target, contents, directory_of, find, locate, modules
+from paddock.application.finding import Target, contents, directory_of, find, locate, modules
 from paddock.errors import StartError
 
 APP = "app = object()\n"

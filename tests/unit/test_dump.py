@@ -6,7 +6,7 @@ import faulthandler
 import os
 from types import SimpleNamespace
 
-from paddock import dump
+from paddock.workers import dump
 
 
 def test_what_faulthandler_writes_in_the_worker_is_taken_by_the_arbiter() -> None:

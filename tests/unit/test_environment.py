@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock import environment
-from paddock.environment import (
+from paddock.settings import environment
+from paddock.settings.environment import (
     DEFAULT,
     ENVIRONMENT,
     FILE,
@@ -21,9 +21,9 @@ from paddock.environment import (
     take_secrets,
     value_of,
 )
-from paddock.parsers import Integer
-from paddock.settings import SETTINGS, Setting
-from paddock.sizing import Limits
+from paddock.settings.parsers import Integer
+from paddock.settings.sizing import Limits
+from paddock.settings.table import SETTINGS, Setting
 
 
 @pytest.fixture(autouse=True)
@@ -143,9 +143,9 @@ def test_jitter(environ: dict[str, str], jitter: int) -> None:
     ("given", "path"),
     [
         ("auto", "paddock.workers.auto.AutoWorker"),
-        ("uvicorn", "paddock.workers.uvicorn.UvicornWorker"),
-        ("uvicorn_worker.UvicornWorker", "paddock.workers.uvicorn.UvicornWorker"),
-        ("gthread", "paddock.workers.gthread.ThreadWorker"),
+        ("uvicorn", "paddock.workers.asgi.worker.UvicornWorker"),
+        ("uvicorn_worker.UvicornWorker", "paddock.workers.asgi.worker.UvicornWorker"),
+        ("gthread", "paddock.workers.wsgi.worker.ThreadWorker"),
         ("sync", "sync"),
         ("shop.workers:Fast", "shop.workers:Fast"),
     ],

@@ -19,10 +19,9 @@ from gunicorn import config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paddock import checks
-from paddock.environment import resolve
 from paddock.errors import ConfigurationError
-from paddock.parsers import (
+from paddock.settings.environment import resolve
+from paddock.settings.parsers import (
     BindAddress,
     Boolean,
     Checked,
@@ -45,8 +44,9 @@ from paddock.parsers import (
     WritableDirectory,
     parse,
 )
-from paddock.server import Server
-from paddock.settings import SETTINGS, Setting, register
+from paddock.settings.table import SETTINGS, Setting, register
+from paddock.start import checks
+from paddock.start.configuration import Server
 
 TLS = Path(__file__).parent / "tls"
 

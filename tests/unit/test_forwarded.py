@@ -10,8 +10,8 @@ from gunicorn.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.parsers import TrustedProxies
-from paddock.workers.forwarded import Proxies, asgi, endpoint, wsgi
+from paddock.http.forwarded import Proxies, asgi, endpoint, wsgi
+from paddock.settings.parsers import TrustedProxies
 
 PROXY = "10.0.0.1"
 CLIENT = "203.0.113.7"

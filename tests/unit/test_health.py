@@ -12,8 +12,9 @@ from types import TracebackType
 
 import pytest
 
-from paddock import health, state
-from paddock.state import Address, State
+from paddock.health import check as health
+from paddock.health import state
+from paddock.health.state import Address, State
 
 TLS = Path(__file__).parent / "tls"
 
@@ -412,7 +413,7 @@ def test_a_closed_output_does_not_change_the_verdict(monkeypatch: pytest.MonkeyP
 
 def test_as_the_image_runs_it(tmp_path: Path) -> None:
     library = os.path.dirname(health.HERE)
-    code = f"import sys; sys.path.append({library!r}); from paddock.health import main; status = main(); "
+    code = f"import sys; sys.path.append({library!r}); from paddock.health.check import main; status = main(); "
     with Server(answer(200), tcp()) as server:
         serve(tmp_path, server.address)
         done = subprocess.run(

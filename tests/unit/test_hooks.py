@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paddock.errors import StartError
-from paddock.hooks import run_start_hooks
+from paddock.start.hooks import run_start_hooks
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 
@@ -235,7 +235,7 @@ def _start(hooks: Hooks, stop_seconds: float) -> subprocess.Popen[bytes]:
     start = f"""
         import signal, sys
         from pathlib import Path
-        from paddock import hooks
+        from paddock.start import hooks
         hooks.STOP_SECONDS = {stop_seconds}
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         hooks.run_start_hooks(Path({str(hooks.directory)!r}), {{"PATH": "/usr/bin:/bin"}}, print)

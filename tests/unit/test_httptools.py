@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http import httptools_impl
 
 from front import Recorder, connected, front, turn_until
+from paddock.http.record import Observers
 from paddock.metrics.slots import Counter, Slots
-from paddock.workers.exchange import Observers
-from paddock.workers.httptools import Cork
+from paddock.workers.asgi.on_httptools import Cork
 
 Messages = list[dict[str, Any]]
 

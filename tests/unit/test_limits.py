@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from gunicorn.util import write_error
 
-from paddock import settings
-from paddock.workers.httptools import HttpTools
-from paddock.workers.limits import Limits, answer
-from paddock.workers.protocols import protocol_class
-from paddock.workers.slow import ErrorPage, Head
+from paddock.http.limits import Limits, answer
+from paddock.settings import table
+from paddock.workers.asgi.on_httptools import HttpTools
+from paddock.workers.asgi.protocols import protocol_class
+from paddock.workers.wsgi.slow import ErrorPage, Head
 
 TLS = Path(__file__).parent / "tls"
 
@@ -584,7 +584,7 @@ def test_the_limits_are_those_of_gunicorns_parser() -> None:
 
 def test_the_defaults_are_those_of_the_table() -> None:
     defaults = [
-        settings.BY_NAME[name].default
+        table.BY_NAME[name].default
         for name in (
             "LIMIT_REQUEST_LINE",
             "LIMIT_REQUEST_FIELDS",

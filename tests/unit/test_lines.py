@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from paddock.logs.formats import formatter
 from paddock.logs.lines import MOST_WAITING, Lines
-from paddock.logs.output import FileHandler, OutputHandler
+from paddock.text.formats import formatter
+from paddock.text.output import FileHandler, OutputHandler
 
 
 class Pipe:

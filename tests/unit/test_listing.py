@@ -8,9 +8,9 @@ import re
 
 import pytest
 
-from paddock.listing import FORMATS, HIDDEN, effective_settings, text_table
-from paddock.server import Server
-from paddock.settings import SETTINGS
+from paddock.settings.listing import FORMATS, HIDDEN, effective_settings, text_table
+from paddock.settings.table import SETTINGS
+from paddock.start.configuration import Server
 
 
 @pytest.fixture(autouse=True)

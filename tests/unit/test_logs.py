@@ -10,11 +10,11 @@ import pytest
 from gunicorn import glogging
 from gunicorn.config import Config
 
-from paddock.logs import configuration
-from paddock.logs.formats import IMAGE
 from paddock.logs.logger import Logger
-from paddock.parsers import LogLevel
-from paddock.settings import register
+from paddock.settings.parsers import LogLevel
+from paddock.settings.table import register
+from paddock.start import log_config
+from paddock.text.formats import IMAGE
 
 SILENCING = [
     {"version": 1},
@@ -90,7 +90,7 @@ def test_the_level_is_what_any_name_of_it_says(logger_class: type, text: str, le
     register()
     cfg = Config()
     cfg.set("loglevel", LogLevel()(text))
-    configuration.begin("text", cfg.loglevel, whole=True)
+    log_config.begin("text", cfg.loglevel, whole=True)
 
     assert logging.getLogger(IMAGE).level == logging.getLogger().level == level
     logger_class(cfg)

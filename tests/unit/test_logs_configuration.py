@@ -15,14 +15,14 @@ import pytest
 from gunicorn.config import Config
 
 from events import json_events
-from paddock.logs import configuration
-from paddock.logs.formats import IMAGE
 from paddock.logs.logger import SERVERS, Logger
-from paddock.settings import register
+from paddock.settings.table import register
+from paddock.start import log_config as configuration
+from paddock.text.formats import IMAGE
 
 CONSOLE = {
     "version": 1,
-    "formatters": {"json": {"()": "paddock.logs.formats.JsonFormatter"}, "mine": {"format": "MINE %(message)s"}},
+    "formatters": {"json": {"()": "paddock.text.formats.JsonFormatter"}, "mine": {"format": "MINE %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "mine"}},
     "root": {"handlers": ["console"]},
 }

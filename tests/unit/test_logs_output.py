@@ -14,9 +14,9 @@ from typing import TextIO
 import pytest
 
 from events import json_events, text_events
-from paddock.logs import output
-from paddock.logs.formats import formatter
-from paddock.logs.output import FileHandler, OutputHandler
+from paddock.text import output
+from paddock.text.formats import formatter
+from paddock.text.output import FileHandler, OutputHandler
 
 LONG = "long " * 4000
 """Some times PIPE_BUF, and less than a pipe holds."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from paddock.errors import ConfigurationError
-from paddock.metrics.application import DIRECTORY, Application, Files
+from paddock.metrics.multiprocess import DIRECTORY, Application, Files
 
 LOG = logging.getLogger("metrics.test")
 

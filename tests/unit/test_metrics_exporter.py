@@ -22,7 +22,7 @@ from paddock.metrics import board as board_module
 from paddock.metrics import exporter
 from paddock.metrics.board import Board
 from paddock.metrics.page import END, OPENMETRICS, TEXT
-from paddock.settings import register
+from paddock.settings.table import register
 
 LOG = logging.getLogger("gunicorn.error")
 

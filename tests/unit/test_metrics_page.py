@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from paddock.metrics.figures import Figures
 from paddock.metrics.page import END, Family, render, wants_openmetrics
 from paddock.metrics.slots import BUCKETS, METHODS, STATUSES, Counter, Slots
-from paddock.metrics.workers import REASONS, STATES, WANTED, Workers
+from paddock.metrics.tally import REASONS, STATES, WANTED, Workers
 
 NAMES = {
     "paddock_http_requests": "counter",

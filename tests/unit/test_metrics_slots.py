@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from paddock.metrics.slots import BUCKETS, CHUNK, METHODS, STATUSES, Counter, Slot, Slots
-from paddock.metrics.workers import REASONS, STATES, WANTED, Workers
+from paddock.metrics.tally import REASONS, STATES, WANTED, Workers
 
 
 def exchange(method: str = "GET", status: int = 200, seconds: float = 0.003, **more: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.oom import PAGE, OomCounter, Sizes, explain, resident
+from paddock.arbiter.memory import PAGE, OomCounter, Sizes, explain, resident
 
 MIB = 1024**2
 

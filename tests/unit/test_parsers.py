@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.parsers import (
+from paddock.settings.parsers import (
     BindAddress,
     Boolean,
     Choice,

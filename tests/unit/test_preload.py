@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from paddock.preload import Snapshot, freeze, inspect_after_import, sentence
+from paddock.application.preload import Snapshot, freeze, inspect_after_import, sentence
 
 
 @pytest.fixture

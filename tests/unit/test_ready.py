@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from paddock import ready
-from paddock.application import Kind
+from paddock.application.loading import Kind
+from paddock.http import readiness
+from paddock.http.readiness import StartingResponder, in_front
 from paddock.logs.access import UNLOGGED
-from paddock.ready import StartingResponder, in_front
 
 TLS = Path(__file__).parent / "tls"
 
@@ -191,7 +191,7 @@ def test_tls(respond: Any, tcp: socket.socket) -> None:
 
 def test_slow_clients_hold_up_nobody(respond: Any, tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     # Longer than this test waits for an answer.
-    monkeypatch.setattr(ready, "PATIENCE", 60.0)
+    monkeypatch.setattr(readiness, "PATIENCE", 60.0)
     respond(tcp)
     slow = [connect(tcp) for _ in range(50)]
     for client in slow[:25]:
@@ -202,7 +202,7 @@ def test_slow_clients_hold_up_nobody(respond: Any, tcp: socket.socket, monkeypat
 
 
 def test_slow_clients_have_their_time(respond: Any, tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ready, "PATIENCE", 0.5)
+    monkeypatch.setattr(readiness, "PATIENCE", 0.5)
     respond(tcp)
     slow = [connect(tcp) for _ in range(50)]
     for client in slow[:25]:
@@ -213,7 +213,7 @@ def test_slow_clients_have_their_time(respond: Any, tcp: socket.socket, monkeypa
 
 
 def test_more_than_at_once(respond: Any, tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ready, "AT_ONCE", 3)
+    monkeypatch.setattr(readiness, "AT_ONCE", 3)
     respond(tcp)
     slow = [connect(tcp) for _ in range(10)]
 
@@ -256,7 +256,7 @@ def test_a_worker_takes_over(respond: Any, tcp: socket.socket) -> None:
 
 
 def test_a_worker_waits_for_nobody(tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ready, "HANDOVER", 0.1)
+    monkeypatch.setattr(readiness, "HANDOVER", 0.1)
     begun = time.monotonic()
     StartingResponder([tcp], None).take_over()
 

@@ -15,8 +15,8 @@ import pytest
 import watchfiles
 
 from conftest import wait_until
-from paddock import reload
-from paddock.reload import Sources, Watcher, changes, leaving_it_to_the_arbiter, named
+from paddock.arbiter import watcher as reload
+from paddock.arbiter.watcher import Sources, Watcher, changes, leaving_it_to_the_arbiter, named
 
 Write = Callable[..., None]
 

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-from paddock.workers import root_path
+from paddock.http import root_path
 
 ROOT = "/api"
 

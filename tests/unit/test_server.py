@@ -13,11 +13,11 @@ import pytest
 from gunicorn import config, sock
 
 import paddock.workers.auto  # noqa: F401 (once for all tests: the fixture forgets what a test imports)
-from paddock import checks
-from paddock.application import Kind
-from paddock.environment import DEFAULT, ENVIRONMENT, Value
+from paddock.application.loading import Kind
 from paddock.errors import ConfigurationError
-from paddock.server import CMD_ARGS, CONF, FLAG, Server
+from paddock.settings.environment import DEFAULT, ENVIRONMENT, Value
+from paddock.start import checks
+from paddock.start.configuration import CMD_ARGS, CONF, FLAG, Server
 
 Write = Callable[..., str]
 
@@ -136,7 +136,7 @@ def test_a_file_has_python_types_of_its_own(write: Write) -> None:
         ssl.CERT_NONE,
     )
     assert "::ffff:10.0.0.0/104" in [str(network) for network in cfg.forwarded_allow_ips]
-    assert (cfg.loglevel, cfg.worker_class_str) == ("info", "paddock.workers.uvicorn.UvicornWorker")
+    assert (cfg.loglevel, cfg.worker_class_str) == ("info", "paddock.workers.asgi.worker.UvicornWorker")
 
 
 def test_a_class_in_a_file(write: Write) -> None:

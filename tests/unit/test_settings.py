@@ -10,9 +10,9 @@ import uvicorn
 from gunicorn import config
 from gunicorn.config import Config
 
-from paddock.environment import REFUSED, resolve
-from paddock.parsers import parse
-from paddock.settings import BY_KEY, BY_NAME, SETTINGS, UVICORN_REPLACED, Setting, register
+from paddock.settings.environment import REFUSED, resolve
+from paddock.settings.parsers import parse
+from paddock.settings.table import BY_KEY, BY_NAME, SETTINGS, UVICORN_REPLACED, Setting, register
 
 GUNICORN = {setting.name: setting for setting in config.KNOWN_SETTINGS if setting.section != "Paddock"}
 

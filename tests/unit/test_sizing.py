@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.sizing import Limits, read_limits, size
+from paddock.settings.sizing import Limits, read_limits, size
 
 GIB = 1024**3
 MIB = 1024**2

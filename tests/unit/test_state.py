@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from paddock import state
-from paddock.state import Address, State
+from paddock.health import state
+from paddock.health.state import Address, State
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_listeners_of_other_names() -> None:
 
 
 def test_importing_it_is_cheap() -> None:
-    code = "import sys; from paddock import state; print(*sys.modules)"
+    code = "import sys; from paddock.health import state; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-S", "-c", code],
         capture_output=True,

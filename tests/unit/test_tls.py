@@ -13,8 +13,8 @@ from gunicorn import sock
 from gunicorn.config import Config
 
 from certificates import EC, PASSWORD, RSA, Certificates
-from paddock import tls
-from paddock.settings import register
+from paddock.settings import certificates as tls
+from paddock.settings.table import register
 
 register()
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from paddock.logs.formats import JsonFormatter, TextFormatter
-from paddock.watchdog import Watchdog, watched
-from paddock.workers.cycle import Socket
-from paddock.workers.exchange import NOBODY
+from paddock.http.record import NOBODY
+from paddock.text.formats import JsonFormatter, TextFormatter
+from paddock.workers.asgi.cycle import Socket
+from paddock.workers.watchdog import Watchdog, watched
 
 BUILD = Path(__file__).parents[2] / "build"
 TIMEOUT = 1.0
@@ -308,7 +308,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_abort_dumps_and_then_calls_the_handler() -> None:
     done = run("""
         import os, signal, sys
-        from paddock.watchdog import reset_signals
+        from paddock.workers.watchdog import reset_signals
 
         reset_signals(lambda: signal.signal(signal.SIGABRT, lambda *_: sys.exit("handled")))
         def hanging():
@@ -325,7 +325,7 @@ def test_abort_dumps_and_then_calls_the_handler() -> None:
 def test_abort_does_not_repeat_what_was_reported() -> None:
     done = run("""
         import os, signal, sys, time
-        from paddock.watchdog import Watchdog, reset_signals
+        from paddock.workers.watchdog import Watchdog, reset_signals
 
         reset_signals(lambda: signal.signal(signal.SIGABRT, lambda *_: sys.exit("handled")))
         watchdog = Watchdog(0.5)
@@ -345,7 +345,7 @@ def test_abort_does_not_repeat_what_was_reported() -> None:
 def test_a_crash_after_a_hang_that_passed_is_dumped() -> None:
     done = run("""
         import faulthandler, signal, time
-        from paddock.watchdog import Watchdog, reset_signals
+        from paddock.workers.watchdog import Watchdog, reset_signals
 
         reset_signals(lambda: None)
         watchdog = Watchdog(0.5)

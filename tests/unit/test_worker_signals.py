@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from paddock.workers.boot import BootingWorker
+from paddock.workers.base import BootingWorker
 
 
 def test_only_the_first_ctrl_c_interrupts_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:

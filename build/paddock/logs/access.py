@@ -11,18 +11,18 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from paddock import ids
+from paddock.http import ids
 from paddock.logs.atoms import ATOMS, DEFAULT, JSON, compiled, readable, request_line, value_of
 from paddock.logs.fast import scope_line
-from paddock.logs.formats import iso
 from paddock.logs.lines import LAST_PATIENCE, PIECE, Lines
-from paddock.logs.output import FileHandler, OutputHandler
-from paddock.settings import own
+from paddock.settings.table import own
+from paddock.text.formats import iso
+from paddock.text.output import FileHandler, OutputHandler
 
 if TYPE_CHECKING:
     from gunicorn import glogging
 
-    from paddock.workers.exchange import Exchange
+    from paddock.http.record import Exchange
 
 UNLOGGED = "paddock.unlogged"
 """The key in a WSGI environ or an ASGI scope that keeps its request out of the access log."""

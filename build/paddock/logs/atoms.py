@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from paddock.logs.formats import escape
+from paddock.text.formats import escape
 
 if TYPE_CHECKING:
-    from paddock.workers.exchange import Exchange
+    from paddock.http.record import Exchange
 
 COMMON = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s'
 COMBINED = f'{COMMON} "%(f)s" "%(a)s"'

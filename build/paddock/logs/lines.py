@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 
-from paddock.logs.output import LOOK, FileHandler, OutputHandler, unblocked
+from paddock.text.output import LOOK, FileHandler, OutputHandler, unblocked
 
 MOST_WAITING = 1024 * 1024
 """Bytes that wait for a reader, before lines are lost: some seconds of a busy worker."""

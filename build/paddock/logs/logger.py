@@ -9,13 +9,13 @@ from typing import Any
 
 from gunicorn import glogging
 
-from paddock.logs import configuration
+from paddock.http.record import Answered
 from paddock.logs.access import UNLOGGED, AccessLog, access_log, is_own_way
-from paddock.logs.formats import IMAGE, formatter
-from paddock.logs.output import replaced
-from paddock.parsers import LEVELS
-from paddock.settings import own
-from paddock.workers.exchange import Answered
+from paddock.settings.parsers import LEVELS
+from paddock.settings.table import own
+from paddock.start import log_config as configuration
+from paddock.text.formats import IMAGE, formatter
+from paddock.text.output import replaced
 
 ADOPTED = ("uvicorn.error", configuration.PYTHON)
 """Loggers that write where Gunicorn's own does."""

@@ -13,14 +13,14 @@ from typing import Any
 
 from gunicorn.util import parse_address
 
-from paddock.child import fork
 from paddock.errors import ConfigurationError, Problem
-from paddock.metrics.application import Application, Files
 from paddock.metrics.exporter import PATH, Exporter
 from paddock.metrics.figures import Figures
+from paddock.metrics.multiprocess import Application, Files
 from paddock.metrics.slots import Slot, Slots
-from paddock.metrics.workers import STATES, WANTED, Workers
-from paddock.settings import own
+from paddock.metrics.tally import STATES, WANTED, Workers
+from paddock.processes import fork
+from paddock.settings.table import own
 
 PAUSE = 5.0
 """Seconds from a start of the exporter to the next, at least."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from socket import socket
 from typing import Any
 
-from paddock import descriptors
+from paddock.http import descriptors
 from paddock.metrics.page import OPENMETRICS, TEXT, wants_openmetrics
 
 PATH = "/metrics"

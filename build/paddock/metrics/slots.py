@@ -18,7 +18,7 @@ from threading import local
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paddock.workers.exchange import Exchange
+    from paddock.http.record import Exchange
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "other")
 """Those of https://www.rfc-editor.org/rfc/rfc9110#section-9 and PATCH; clients may send any word, which is `other`."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from paddock.workers.gthread import ThreadWorker
-from paddock.workers.uvicorn import UvicornWorker
+from paddock.workers.asgi.worker import UvicornWorker
+from paddock.workers.wsgi.worker import ThreadWorker
 
 
 class AutoWorker(ThreadWorker):

@@ -1,0 +1,1 @@
+"""The application: finding it, loading it, telling what it is."""

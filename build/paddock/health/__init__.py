@@ -1,0 +1,1 @@
+"""The health check, and the state that the server leaves for it."""

@@ -1,0 +1,1 @@
+"""What the image knows of a request, whoever serves it: its record, its id, its client, its limits."""

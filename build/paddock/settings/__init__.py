@@ -1,0 +1,1 @@
+"""The settings: the table, and what the environment says of it."""

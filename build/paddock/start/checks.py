@@ -1,0 +1,341 @@
+"""What is wrong with settings that are each fine by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import ipaddress
+import os
+import re
+import socket
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gunicorn.http2 import H2_MIN_VERSION, is_http2_available
+from gunicorn.util import parse_address
+from gunicorn.workers.base import Worker
+
+from paddock.application.loading import FORCED, Kind, mismatch
+from paddock.arbiter.watcher import Sources
+from paddock.errors import Problem
+from paddock.logs import atoms
+from paddock.logs.access import is_own_way
+from paddock.settings.classes import CLASSES, short_name
+from paddock.settings.environment import DEFAULT, ENVIRONMENT, Value
+from paddock.settings.table import BY_KEY, UVICORN, own
+from paddock.workers.base import SHUTDOWN_SHARE
+
+Origins = Mapping[str, Value]
+
+INTERFACES = Path("/sys/class/net")
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 (compared with what others bind)
+
+
+def problems(cfg: Any, origins: Origins) -> list[Problem]:
+    """Return everything that is wrong with the complete configuration `cfg`, before the application is imported."""
+    found = [
+        *_reload(cfg),
+        *_drain(cfg),
+        *_hosts(cfg, origins),
+        *_metrics(cfg),
+        *_other_classes(cfg, origins),
+        *_classes(cfg),
+        *_access_log_format(cfg),
+        *_other_user(cfg, origins),
+        *_uvicorn_packages(cfg),
+        *_http2(cfg),
+        *_gunicorn(cfg),
+    ]
+    kind = known_kind(cfg)
+    return found + (kind_problems(cfg, kind) if kind else [])
+
+
+def warnings(cfg: Any, origins: Origins) -> list[str]:
+    """Return what has no effect in the complete configuration `cfg`, as far as it is known before the import."""
+    kind = known_kind(cfg)
+    return [*_cleartext(cfg), *_loopback(cfg, origins), *(without_effect(cfg, origins, kind) if kind else [])]
+
+
+def notes(cfg: Any) -> list[str]:
+    """Return what a reader of the log should know of the complete configuration `cfg`."""
+    name = short_name(cfg.worker_class_str)
+    if name in CLASSES:
+        return []
+    return [f"WORKER_CLASS={name} is not the image's: requests may be lost when its workers stop or are replaced"]
+
+
+def known_kind(cfg: Any) -> Kind | None:
+    """Return what kind of application `cfg` is for, when APP_TYPE or the worker class tells."""
+    if cfg.app_type != "auto":
+        return FORCED[cfg.app_type]
+    name = cfg.worker_class_str
+    if mismatch(Kind.WSGI, short_name(name)):
+        return Kind.ASGI3
+    return Kind.WSGI if mismatch(Kind.ASGI3, short_name(name)) else None
+
+
+def kind_problems(cfg: Any, kind: Kind) -> list[Problem]:
+    """Return what in `cfg` cannot serve an application of `kind`."""
+    name = short_name(cfg.worker_class_str)
+    found = []
+    if reason := mismatch(kind, name):
+        found.append(Problem("WORKER_CLASS", f"{cfg.wsgi_app or 'the application'} {reason}", name))
+    worker = serves(cfg, kind)
+    if "h2" in cfg.http_protocols and worker in ("uvicorn", "sync"):
+        hint = "set UVICORN_HTTP=zttp and UVICORN_HTTP2=true, or WORKER_CLASS=asgi" if kind.asgi else "use gthread"
+        found.append(
+            Problem("GUNICORN_HTTP_PROTOCOLS", f"the worker class {worker} has no HTTP/2 of Gunicorn's: {hint}")
+        )
+    if cfg.uvicorn_http2 and kind.asgi and worker != "uvicorn":
+        hint = f"the worker class {worker} is not Uvicorn's: use GUNICORN_HTTP_PROTOCOLS=h2,h1"
+        found.append(Problem("UVICORN_HTTP2", hint, "true"))
+    if cfg.proxy_protocol != "off" and worker == "uvicorn":
+        found.append(Problem("PROXY_PROTOCOL", "the worker class uvicorn does not read it: use WORKER_CLASS=asgi"))
+    return found
+
+
+def serves(cfg: Any, kind: Kind) -> str:
+    """Return the name of the worker class that serves an application of `kind`."""
+    name = short_name(cfg.worker_class_str)
+    return name if name != "auto" else ("uvicorn" if kind.asgi else "gthread")
+
+
+def nested_loop(cfg: Any, kind: Kind) -> list[str]:
+    """Return what `nest_asyncio.apply()` breaks: it patches asyncio's event loop, and cannot patch uvloop's.
+
+    https://github.com/erdewit/nest_asyncio/blob/master/nest_asyncio.py, _patch_loop
+    """
+    if not (
+        hasattr(asyncio, "_nest_patched") and serves(cfg, kind) == "uvicorn" and own(cfg, "uvicorn_loop") != "asyncio"
+    ):
+        return []
+    return ["nest_asyncio patches asyncio's event loop and not uvloop, where it fails: set UVICORN_LOOP=asyncio"]
+
+
+REQUEST_HOOKS = ("pre_request", "post_request")
+"""Gunicorn's hooks for each request, which only its own servers call."""
+
+
+def without_effect(cfg: Any, origins: Origins, kind: Kind) -> list[str]:
+    """Return a sentence for each setting that was given and does nothing in `cfg` for an application of `kind`."""
+    given = [key for key, value in origins.items() if value.source != DEFAULT]
+    if kind.asgi:
+        found = ["THREADS has no effect: an ASGI worker has one event loop"] if "threads" in given else []
+        hooks = REQUEST_HOOKS if serves(cfg, kind) == "uvicorn" else ()
+        return found + [f"{hook} has no effect: Uvicorn has no hooks for requests" for hook in hooks if hook in given]
+    names = [BY_KEY[key].name for key in given if key in BY_KEY and BY_KEY[key].section == UVICORN]
+    return [f"{name} has no effect: the application is WSGI" for name in names]
+
+
+def _reload(cfg: Any) -> Iterator[Problem]:
+    if not cfg.reload:
+        return
+    if cfg.preload_app:
+        yield Problem("RELOAD", "cannot work with PRELOAD_APP: a preloaded application is never imported again")
+    if "/" in Sources.of(cfg).directories:
+        yield Problem("RELOAD_DIRS", "the whole file system cannot be watched: name the directories of the source")
+    for key in ("reload_engine", "reload_extra_files"):
+        if cfg.settings[key].get() != cfg.settings[key].default:
+            message = "the image watches in its own way: use RELOAD_DIRS and RELOAD_INCLUDES"
+            yield Problem(f"GUNICORN_{key.upper()}", message, str(cfg.settings[key].get()))
+
+
+def _drain(cfg: Any) -> Iterator[Problem]:
+    if cfg.drain_delay and cfg.drain_delay >= cfg.graceful_timeout * (1 - SHUTDOWN_SHARE):
+        most = cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
+        message = f"leaves no time to finish requests: expected less than {most:g}, or a longer GRACEFUL_TIMEOUT"
+        yield Problem("DRAIN_DELAY", message, f"{cfg.drain_delay:g}")
+
+
+def _hosts(cfg: Any, origins: Origins) -> Iterator[Problem]:
+    """Name the hosts that have no address: to bind them would fail, after a second for each of several attempts."""
+    bind = origins["bind"]
+    name = bind.origin.partition(" ")[0] if bind.source == ENVIRONMENT else f"bind ({bind.origin})"
+    addresses = [(name, address) for address in cfg.address]
+    addresses += [("METRICS_BIND", parse_address(cfg.metrics_bind))] if cfg.metrics_bind else []
+    for name, address in addresses:
+        try:
+            if isinstance(address, tuple):
+                _resolved(address[0])
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            message = f"this host has no address ({why}); expected a name or an address of the container's own"
+            yield Problem(name, message, address[0])
+
+
+def _loopback(cfg: Any, origins: Origins) -> Iterator[str]:
+    """Say that nobody can reach the server, where it listens on the loopback interface alone.
+
+    A container that shares the host's network has bridges in it, and may well be meant to.
+    """
+    if not all(isinstance(address, tuple) and _is_loopback(address[0]) for address in cfg.address):
+        return
+    if any(INTERFACES.glob("*/bridge")):
+        return
+    bind = origins["bind"]
+    given = f" ({bind.origin})" if bind.origin else ""
+    yield (
+        f"nobody outside this container can reach it: {', '.join(cfg.bind)}{given} is the loopback interface; "
+        "0.0.0.0 is all of them"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return all(ipaddress.ip_address(found).is_loopback for found in _resolved(host))
+    except (OSError, UnicodeError):
+        return False
+
+
+def _resolved(host: str) -> set[str]:
+    """Return the addresses of a host, as Gunicorn finds them: a name stands for IPv4 (gunicorn/sock.py, TCPSocket).
+
+    Raises:
+        OSError: when it has none.
+        UnicodeError: when it can have none.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(host, None, family)}
+
+
+def _metrics(cfg: Any) -> Iterator[Problem]:
+    if not cfg.metrics_bind:
+        return
+    metrics = parse_address(cfg.metrics_bind)
+    for address, shown in zip(cfg.address, cfg.bind, strict=False):
+        if _overlap(metrics, address):
+            message = f"is where the application listens (BIND={shown}): expected a port of its own"
+            yield Problem("METRICS_BIND", message, cfg.metrics_bind)
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    """Tell whether two addresses, as Gunicorn has them, cannot both be listened on."""
+    if not (isinstance(one, tuple) and isinstance(other, tuple)):
+        return bool(one == other)
+    hosts = {one[0], other[0]}
+    return one[1] == other[1] != 0 and (len(hosts) == 1 or not hosts.isdisjoint(EVERYWHERE))
+
+
+OWN_CLASSES_ONLY = (
+    "drain_delay",
+    "ready_path",
+    "max_worker_memory",
+    "metrics_bind",
+    "request_head_timeout",
+    "request_body_timeout",
+)
+"""Settings that Gunicorn's own worker classes know nothing of."""
+
+
+def _other_classes(cfg: Any, origins: Origins) -> Iterator[Problem]:
+    name = short_name(cfg.worker_class_str)
+    if name in CLASSES:
+        return
+    for setting in map(BY_KEY.__getitem__, OWN_CLASSES_ONLY):
+        if origins[setting.key].source != DEFAULT:
+            reason = f"is for the image's own worker classes ({', '.join(CLASSES)})"
+            yield Problem(setting.name, f"{reason}; WORKER_CLASS={name} would ignore {setting.name}")
+
+
+REMOVED = ("eventlet", "egg:gunicorn#eventlet", "gunicorn.workers.geventlet.EventletWorker")
+"""Names of a worker class of Gunicorn's that is no more."""
+
+
+def _classes(cfg: Any) -> Iterator[Problem]:
+    given = cfg.settings["worker_class"].get()
+    if given in REMOVED:
+        message = "Gunicorn has removed it: leave WORKER_CLASS unset, or set it to gevent and install that"
+        yield Problem("WORKER_CLASS", message, given)
+        return
+    try:
+        worker_class = cfg.worker_class
+    except (Exception, SystemExit) as error:
+        expected = "auto, uvicorn, gthread, another of Gunicorn's that is installed, or the path of a worker class"
+        yield Problem(
+            "WORKER_CLASS", f"cannot be loaded ({_reason(error)}); expected {expected}", short_name(str(given))
+        )
+    else:
+        if not (isinstance(worker_class, type) and issubclass(worker_class, Worker)):
+            yield Problem("WORKER_CLASS", "is not a worker class", short_name(str(given)))
+    try:
+        cfg.logger_class  # noqa: B018 (a property that loads the class)
+    except (Exception, SystemExit) as error:
+        name = str(cfg.settings["logger_class"].get())
+        yield Problem("GUNICORN_LOGGER_CLASS", f"cannot be loaded ({_reason(error)}); expected a class's path", name)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the exception's line: Gunicorn puts the whole traceback into the text of its own."""
+    lines = re.findall(r"^[\w.]+(?:Error|Exception|Exit|Warning|NotFound)\b.*", str(error), re.MULTILINE)
+    return lines[-1] if lines else f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _access_log_format(cfg: Any) -> Iterator[Problem]:
+    try:
+        if _has_own_atoms(cfg):
+            # They are not known before there is a request.
+            cfg.access_log_format % defaultdict(int)
+        else:
+            atoms.check(cfg.access_log_format)
+    except (ValueError, TypeError) as error:
+        yield Problem("ACCESS_LOG_FORMAT", f"{error}; expected {atoms.EXPECTED}", cfg.access_log_format)
+
+
+def _has_own_atoms(cfg: Any) -> bool:
+    try:
+        return is_own_way(cfg.logger_class)
+    except (Exception, SystemExit):
+        # What cannot be loaded is another problem.
+        return False
+
+
+def _other_user(cfg: Any, origins: Origins) -> Iterator[Problem]:
+    if os.geteuid() == 0:
+        return
+    for name, wanted, now in (("USER", cfg.uid, os.geteuid()), ("GROUP", cfg.gid, os.getegid())):
+        if wanted != now:
+            yield Problem(
+                f"GUNICORN_{name}",
+                f"only root can become another; start the container with --user instead (it runs as {now})",
+                str(origins[name.lower()].value),
+            )
+
+
+def _uvicorn_packages(cfg: Any) -> Iterator[Problem]:
+    for key, module in (("uvicorn_http", "zttp"), ("uvicorn_ws", "wsproto"), ("uvicorn_loop", "uvloop")):
+        if getattr(cfg, key) == module and importlib.util.find_spec(module) is None:
+            yield Problem(
+                BY_KEY[key].name, f"the package {module} is not installed in the application's environment", module
+            )
+    if cfg.uvicorn_http2 and cfg.uvicorn_http != "zttp":
+        yield Problem("UVICORN_HTTP2", "needs UVICORN_HTTP=zttp and the package zttp", "true")
+
+
+def _http2(cfg: Any) -> Iterator[Problem]:
+    kind = known_kind(cfg)
+    if "h2" in cfg.http_protocols and not is_http2_available() and not (kind and kind_problems(cfg, kind)):
+        version = ".".join(map(str, H2_MIN_VERSION))
+        message = f"the package h2, {version} or newer, is not installed in the application's environment"
+        yield Problem("GUNICORN_HTTP_PROTOCOLS", message, ",".join(cfg.http_protocols))
+
+
+def _cleartext(cfg: Any) -> Iterator[str]:
+    if "h2" in cfg.http_protocols and not cfg.is_ssl and cfg.http2_cleartext == "off":
+        yield "GUNICORN_HTTP_PROTOCOLS has no effect without CERTFILE: clients ask for HTTP/2 in the TLS handshake"
+
+
+def _gunicorn(cfg: Any) -> Iterator[Problem]:
+    """What Gunicorn itself would find out with a traceback, or never."""
+    try:
+        cfg.env  # noqa: B018 (a property that takes raw_env apart)
+    except RuntimeError:
+        yield Problem("GUNICORN_RAW_ENV", "expected NAME=value, several separated by commas")
+    for app in cfg.dirty_apps:
+        if not re.fullmatch(r"\w+(\.\w+)*:\w+(:\d+)?", app):
+            yield Problem("GUNICORN_DIRTY_APPS", "expected module:class or module:class:workers", app)
+    pidfile = os.path.dirname(os.path.abspath(cfg.pidfile)) if cfg.pidfile else None
+    if pidfile and not os.access(pidfile, os.W_OK):
+        yield Problem("GUNICORN_PIDFILE", f"the directory {pidfile} cannot be written", cfg.pidfile)

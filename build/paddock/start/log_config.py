@@ -1,0 +1,215 @@
+"""How logging is set up: from the first line of the container on, and by a configuration of the user's own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import runpy
+import sys
+import threading
+import tomllib
+from typing import Any
+
+from paddock.errors import Problem, where
+from paddock.processes import fork
+from paddock.settings.parsers import LEVELS, LogFile
+from paddock.settings.table import own
+from paddock.text.formats import IMAGE, formatter, text_of
+from paddock.text.output import OutputHandler
+
+PYTHON = "python"
+"""The logger of what Python would print by itself: exceptions that nobody catches."""
+
+DICTIONARY = "LOGGING"
+"""The name of the dictionary in a Python file."""
+
+GUNICORNS = ("logconfig", "logconfig_json", "logconfig_dict")
+
+
+class ServerLogger(logging.Logger):
+    """A logger that cannot be disabled.
+
+    `dictConfig` and `fileConfig` disable every logger that they do not name, unless told not to, and applications call
+    them: a failed start would have no reason, and there would be neither tracebacks nor an access log.
+    https://docs.python.org/3/library/logging.config.html#dictionary-schema-details
+    """
+
+    @property
+    def disabled(self) -> bool:
+        """Always False."""
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        pass
+
+
+_early: logging.Handler | None = None
+
+
+def begin(log_format: str, level: str, whole: bool) -> None:
+    """Log on stderr until the servers' logger is there.
+
+    `whole` says whether that is for everything, with what Python would print by itself, and not for the image's own
+    messages alone.
+    """
+    global _early
+    if _early is None:
+        try:
+            _early = OutputHandler(sys.stderr)
+        except (OSError, ValueError):
+            _early = logging.NullHandler()
+    for name in (IMAGE, None) if whole else (IMAGE,):
+        logging.getLogger(name).addHandler(_early)
+    logging.getLogger(IMAGE).propagate = False
+    protect(IMAGE)
+    follow(log_format, level)
+    if whole:
+        catch()
+
+
+def follow(log_format: str, level: str) -> None:
+    """Change the format and the level of what `begin` has begun, where that has not ended."""
+    if _early:
+        _early.setFormatter(formatter(log_format))
+        for log in (logging.getLogger(IMAGE), logging.getLogger()):
+            if _early in log.handlers:
+                log.setLevel(LEVELS[level])
+
+
+def end(log: logging.Logger) -> None:
+    """Let a logger no longer write where `begin` said."""
+    if _early:
+        log.removeHandler(_early)
+
+
+def protect(*names: str) -> None:
+    """See to it that no configuration of the application's disables the loggers `names`."""
+    for name in names:
+        logging.getLogger(name).__class__ = ServerLogger
+
+
+# --- What Python prints by itself ---
+
+
+def catch() -> None:
+    """Log what Python would print on stderr: warnings, and exceptions that nobody catches or can catch."""
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _unraisable
+    logging.captureWarnings(True)
+
+
+def _uncaught(kind: Any, error: Any, trace: Any) -> None:
+    logging.getLogger(PYTHON).critical("Uncaught exception: %s", kind.__name__, exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(args: Any) -> None:
+    if args.exc_type is not SystemExit:
+        thread = args.thread.name if args.thread else "that has ended"
+        text = f"Uncaught exception in thread {thread}: {args.exc_type.__name__}"
+        logging.getLogger(PYTHON).error("%s", text, exc_info=args[:3])
+
+
+def _unraisable(args: Any) -> None:
+    """Log an exception that cannot be raised where it happens, such as in a destructor."""
+    what = args.err_msg or "Exception ignored in"
+    if args.object is not None:
+        what += f": {_shown(args.object)}"
+    logging.getLogger(PYTHON).warning("%s", what, exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:
+        return text_of(value)
+
+
+# --- LOG_CONFIG ---
+
+
+def read(path: str) -> dict[str, Any]:
+    """Return the dictionary in a file of LOG_CONFIG.
+
+    Raises:
+        ValueError: with what is wrong with the file.
+    """
+    try:
+        value = _load(path)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}: {error.msg}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(str(error)) from None
+    except (Exception, SystemExit) as error:
+        raise ValueError(where(error, path)) from None
+    if value is None:
+        raise ValueError(f"sets no {DICTIONARY}")
+    if not isinstance(value, dict):
+        raise ValueError(f"holds a {type(value).__name__}, no dictionary")
+    return value
+
+
+def _load(path: str) -> Any:
+    """Return what a file holds; None for a Python file without the name."""
+    if path.endswith(".py"):
+        return runpy.run_path(path, run_name="__config__").get(DICTIONARY)
+    with open(path, "rb") as file:
+        return json.load(file) if path.endswith(".json") else tomllib.load(file)
+
+
+def problems(cfg: Any) -> list[Problem]:
+    """Return what is wrong with the user's own configuration of logging, whoever reads it: the image or Gunicorn.
+
+    It is tried out in a process of its own, because it is only applied in part when it is wrong.
+    """
+    path = own(cfg, "log_config")
+    given = {"LOG_CONFIG": path} if path else {}
+    given |= {f"GUNICORN_{key.upper()}": value for key in GUNICORNS if (value := cfg.settings[key].get())}
+    if not given:
+        return []
+    (name, value), *others = given.items()
+    if path and others:
+        return [Problem(name, f"{others[0][0]} configures logging, too: unset one of them", path)]
+    if isinstance(value, str) and not os.access(value, os.R_OK):
+        return [Problem(name, "there is no such file that can be read", value)]
+    why = rehearse(cfg)
+    expected = "expected what https://docs.python.org/3/library/logging.config.html describes"
+    return [Problem(name, f"{why}; {expected}", str(value))] if why else []
+
+
+def rehearse(cfg: Any) -> str:
+    """Set logging up in another process, which opens no log file; return why that fails, or nothing."""
+    result, answer = os.pipe()
+
+    def run(mask: set[Any]) -> None:
+        logging.FileHandler._open = _not_opened  # type: ignore
+        try:
+            cfg.logger_class(cfg)
+        except BaseException as error:
+            os.write(answer, reason(error).encode("utf-8", "backslashreplace")[:4096])
+
+    pid = fork(run)
+    os.close(answer)
+    with open(result, encoding="utf-8", errors="replace") as file:
+        said = file.read()
+    _, status = os.waitpid(pid, 0)
+    return said or ("" if status == 0 else "ends the process that applies it")
+
+
+def _not_opened(handler: logging.FileHandler) -> Any:
+    """Stand in for the opening of a log file: see whether it could be, and leave it as it is."""
+    LogFile()(handler.baseFilename)
+    return open(os.devnull, "w")
+
+
+def reason(error: BaseException | None) -> str:
+    """Return what is wrong, in a line: dictConfig names the part, and the exception behind that says why."""
+    causes: list[str] = []
+    while error:
+        text = str(error) or type(error).__name__
+        if not causes or text not in causes[-1]:
+            causes.append(text)
+        error = error.__cause__ or error.__context__
+    return ": ".join(causes)

@@ -1,0 +1,1 @@
+"""The worker class for ASGI, on one event loop."""

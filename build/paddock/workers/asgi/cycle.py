@@ -1,0 +1,315 @@
+"""What becomes of an ASGI request, noted where Uvicorn notes it: by a subclass of its request-response cycle.
+
+An ASGI middleware would know as much, for several times the cost, and nothing of a client that leaves.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from paddock.http.ids import CURRENT, request_id
+from paddock.http.record import CLIENT_GONE, NOT_ACCEPTED, Observers, environ_of, unquoted
+from paddock.logs.access import HEALTH_AGENT, UNLOGGED, Receive, Scope, Send, is_health_check
+from paddock.text.formats import escape
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as Base
+else:
+    Base = object
+
+HEALTH_CHECK = (b"user-agent", HEALTH_AGENT.encode())
+
+HTTPTOOLS = "uvicorn.protocols.http.httptools_impl"
+
+MODULES = {
+    "h11": ("uvicorn.protocols.http.h11_impl",),
+    "zttp": ("uvicorn.protocols.http.zttp_impl", "uvicorn.protocols.http.zttp_h2_impl"),
+}
+"""Where Uvicorn's protocols look their class of cycles up, by the value of UVICORN_HTTP; any other is httptools."""
+
+
+class Asked:
+    """The half of an exchange that an ASGI scope tells."""
+
+    observers: ClassVar[Observers]
+    in_flight: ClassVar[set[Any]]
+    """Those that the watchdog can name."""
+    root_path: ClassVar[str]
+    id_header: ClassVar[bytes]
+    """The lower-case name of the header with a request's id; empty where there shall be none."""
+
+    scope: Any
+    raw: bytes
+    """The path that the client has asked for, behind the ROOT_PATH that Uvicorn puts there."""
+    request_id = ""
+    status = 0
+    sent = 0
+    received = 0
+    seconds = 0.0
+    answer: Any = ()
+    """The answer's header fields, as the application has given them."""
+
+    def take_id(self) -> None:
+        """Take the id that the client gives the request, if it is alone and sane, or give it one of our own."""
+        name, headers = self.id_header, self.scope["headers"]
+        given = [value for field, value in headers if field == name]
+        asked = given[0].decode("latin-1") if len(given) == 1 else None
+        self.request_id = request_id(asked)
+        if self.request_id != asked:
+            if given:
+                headers = self.scope["headers"] = [field for field in headers if field[0] != name]
+            headers.append((name, self.request_id.encode("ascii")))
+
+    def id_fields(self) -> list[tuple[bytes, bytes]]:
+        """Return the header fields that the answer gets: none where the application has said the id itself."""
+        name = self.id_header
+        for field, _ in self.answer:
+            if field.lower() == name:
+                return []
+        return [(name, self.request_id.encode("ascii"))] if self.request_id else []
+
+    # What the watchdog asks for
+
+    since = None
+    reported = False
+
+    def stuck_since(self) -> None:
+        """Return None: on an event loop any number of requests wait."""
+
+    def __str__(self) -> str:
+        return f"{self.scope.get('method', 'WebSocket')} {escape(self.scope['path'])}"
+
+    # What observers ask for
+
+    @property
+    def method(self) -> str:
+        """See `Exchange`."""
+        return str(self.scope.get("method", "GET"))
+
+    @property
+    def path(self) -> str:
+        """See `Exchange`."""
+        return unquoted(self.raw.decode("latin-1").removeprefix(self.root_path))
+
+    @property
+    def query(self) -> str:
+        """See `Exchange`."""
+        return str(self.scope["query_string"].decode("latin-1"))
+
+    @property
+    def target(self) -> str:
+        """See `Exchange`."""
+        path, query = self.raw.decode("latin-1").removeprefix(self.root_path), self.scope["query_string"]
+        return f"{path}?{query.decode('latin-1')}" if query else path
+
+    @property
+    def protocol(self) -> str:
+        """See `Exchange`."""
+        return f"HTTP/{self.scope['http_version']}"
+
+    @property
+    def client(self) -> str:
+        """See `Exchange`."""
+        client = self.scope["client"]
+        return str(client[0]) if client else ""
+
+    @property
+    def server(self) -> str:
+        """See `Exchange`."""
+        server = self.scope["server"]
+        return str(server[0]) if server else ""
+
+    @property
+    def unlogged(self) -> bool:
+        """See `Exchange`."""
+        return UNLOGGED in self.scope
+
+    @property
+    def is_own(self) -> bool:
+        """See `Exchange`."""
+        scope = self.scope
+        # Of nearly all requests the headers tell, at a fraction of the cost.
+        return UNLOGGED in scope or (HEALTH_CHECK in scope["headers"] and is_health_check(self))
+
+    def field(self, name: str) -> str | None:
+        """See `Exchange`."""
+        wanted = name.encode("latin-1", "replace")
+        values = [value for field, value in self.scope["headers"] if field == wanted]
+        return b",".join(values).decode("latin-1") if values else None
+
+    def answered(self, name: str) -> str | None:
+        """See `Exchange`."""
+        wanted = name.encode("latin-1", "replace")
+        values = [value for field, value in self.answer if bytes(field).lower() == wanted]
+        return bytes(values[-1]).decode("latin-1") if values else None
+
+    def headers(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """See `Exchange`."""
+        return decoded(self.scope["headers"]), decoded(self.answer)
+
+    def environ(self) -> dict[str, Any]:
+        """See `Exchange`."""
+        return environ_of(self)
+
+
+class Cycle(Asked, Base):
+    """Mixed into a class of Uvicorn's: an exchange that tells its observers."""
+
+    began = 0.0
+    over = False
+
+    def run_asgi(self, app: Any) -> Any:
+        """Return the coroutine that serves the request: its time begins here, and not when the loop comes to it."""
+        self.began = perf_counter()
+        self.raw = self.scope["raw_path"]
+        if self.id_header:
+            self.take_id()
+        if self.observers.begun:
+            self.observers.tell_begun(self)
+        return self.run(app)
+
+    async def run(self, app: Any) -> None:
+        """Serve the request."""
+        CURRENT.set(self)
+        self.in_flight.add(self)
+        try:
+            await super().run_asgi(app)
+        finally:
+            self.in_flight.discard(self)
+            self.end()
+
+    async def receive(self) -> Any:
+        """Receive a part of the request, and take note of it."""
+        message = await super().receive()
+        self.received += len(message.get("body", b""))  # type: ignore[arg-type]
+        return message
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the answer, and take note of it."""
+        if not self.response_started:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                message = {**message, "headers": list(message.get("headers", ()))}
+                self.answer = message["headers"]
+                if self.id_header:
+                    self.default_headers = self.default_headers + self.id_fields()
+        elif not self.disconnected and self.scope["method"] != "HEAD":
+            self.sent += len(message.get("body", b""))
+        await super().send(message)
+        if self.response_complete:
+            self.end()
+
+    def end(self, status: int = 0) -> None:
+        """Tell the observers, once; `status` is that of an answer which is not the application's."""
+        if self.over or not self.began:
+            # A pipelined request whose turn never came was not served.
+            return
+        self.over = True
+        self.seconds = perf_counter() - self.began
+        if status:
+            self.status = status
+        elif self.disconnected and not self.response_started:
+            self.status = CLIENT_GONE
+        self.observers.tell_ended(self)
+
+
+class Socket(Asked):
+    """The exchange of a WebSocket, from the handshake to its end: 101, or what refused it; what was sent are messages.
+
+    The application is called with its `receive` and `send`.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.began = perf_counter()
+        self.scope, self.raw = scope, scope["raw_path"]
+        self._receive, self._send = receive, send
+        self.gone = False
+
+    async def serve(self, app: Any) -> None:
+        """Serve it."""
+        if self.id_header:
+            self.take_id()
+        CURRENT.set(self)
+        self.in_flight.add(self)
+        self.observers.tell_begun(self)
+        try:
+            await app(self.scope, self.receive, self.send)
+        finally:
+            self.in_flight.discard(self)
+            self.seconds = perf_counter() - self.began
+            if not self.status:
+                self.status = CLIENT_GONE if self.gone else 500
+            self.observers.tell_ended(self)
+
+    async def receive(self) -> Any:
+        """Receive a message, and take note of the end."""
+        message = await self._receive()
+        self.received += len(message.get("bytes") or (message.get("text") or "").encode("utf-8", "replace"))
+        self.gone = self.gone or message["type"] == "websocket.disconnect"
+        return message
+
+    async def send(self, message: Any) -> None:
+        """Send a message, and take note of it."""
+        kind = message["type"]
+        if kind == "websocket.send":
+            self.sent += len(message.get("bytes") or (message.get("text") or "").encode("utf-8", "replace"))
+        elif kind == "websocket.accept":
+            self.status = 101
+            message = self.identified(message)
+        elif kind == "websocket.close":
+            self.status = self.status or NOT_ACCEPTED
+        elif kind == "websocket.http.response.start":
+            self.status = message["status"]
+            message = self.identified(message)
+        elif kind == "websocket.http.response.body":
+            self.sent += len(message.get("body", b""))
+        await self._send(message)
+
+    def identified(self, message: Any) -> Any:
+        """Return the message that begins an answer, with the request's id."""
+        self.answer = list(message.get("headers", ()))
+        return {**message, "headers": [*self.answer, *self.id_fields()]}
+
+
+def decoded(fields: Any) -> list[tuple[str, str]]:
+    """Return header fields as text."""
+    return [(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in fields]
+
+
+def observe(http: str, observers: Observers, root_path: str, id_header: str | None, in_flight: set[Any]) -> Any:
+    """Let Uvicorn's protocol for UVICORN_HTTP, which is `http`, make cycles that tell `observers` and have ids.
+
+    Those that are being served are `in_flight`.
+
+    Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap
+    an ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
+    """
+    # It builds on this module.
+    from paddock.workers.asgi.on_httptools import HttpToolsCycle
+
+    own = {
+        "observers": observers,
+        "in_flight": in_flight,
+        "root_path": root_path,
+        "id_header": id_header.lower().encode("ascii") if id_header else b"",
+    }
+    for name in MODULES.get(http, (HTTPTOOLS,)):
+        module: Any = import_module(name)
+        mixin = HttpToolsCycle if name == HTTPTOOLS else Cycle
+        before = module.RequestResponseCycle
+        # Uvicorn's own, where a worker before this one has put something in its place.
+        base = before.__bases__[1] if issubclass(before, Cycle) else before
+        module.RequestResponseCycle = type("Cycle", (mixin, base), own)
+    socket = type("Socket", (Socket,), own)
+
+    def wrap(application: Any) -> Any:
+        def front(scope: Scope, receive: Receive, send: Send) -> Any:
+            if scope["type"] == "websocket":
+                return socket(scope, receive, send).serve(application)
+            return application(scope, receive, send)
+
+        return front
+
+    return wrap

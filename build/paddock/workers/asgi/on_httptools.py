@@ -1,0 +1,423 @@
+"""Uvicorn's HTTP/1.1 on httptools, with limits, and with a cheaper way to write answers.
+
+They are written by the rules of Uvicorn's own cycle, whose `send` looks for forbidden characters in each field by
+itself, and whose protocol sets and cancels a timer for each request.
+https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/httptools_impl.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextvars import Context, copy_context
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from paddock.workers.asgi.cycle import Cycle
+from paddock.workers.asgi.protocols import BODY, HEAD, PIECE, READ, WAITING, Limited, give_up
+
+
+class Cork:
+    """A transport that joins the head of an answer with the first part of its body, and holds nothing else.
+
+    Uvicorn writes them one by one, and uvloop and asyncio make a system call, and often a packet, of each write.
+    """
+
+    __slots__ = ("begins", "head", "is_closing", "transport")
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self.is_closing = transport.is_closing
+        self.head = b""
+        self.begins = False
+        """Whether somebody flushes as soon as the application that runs waits for something."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def hold(self, head: bytes) -> None:
+        """Write a head with what comes next, or when the application waits for something."""
+        self.head = head
+        if not self.begins:
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def write(self, data: bytes) -> None:
+        """Write the head, if it is held, and `data`."""
+        if self.is_closing():
+            return
+        if self.head:
+            parts, self.head = [self.head, data], b""
+            self.transport.writelines(parts)
+        elif data:
+            self.transport.write(data)
+
+    def flush(self) -> None:
+        """Write the head, if it is held."""
+        if self.head:
+            self.write(b"")
+
+    def close(self) -> None:
+        """Write what is held, and close."""
+        self.flush()
+        self.transport.close()
+
+    def write_eof(self) -> None:
+        """Write what is held, and close for writing."""
+        self.flush()
+        self.transport.write_eof()
+
+
+class HttpTools(Limited, HttpToolsProtocol):
+    """With httptools, which hands over the parts of a head as they come."""
+
+    fine: ClassVar[int]
+    """Limits.fine"""
+    fed = 0
+    """How many bytes came at once, the last time."""
+    pending = 0
+    """At least how many bytes came since a head was complete or a part of a body came: those of a head or trailers."""
+    serving: Any = None
+    """The cycle whose answer is due, or was the last: Uvicorn knows only that of the last request that came."""
+    rest: bytes | memoryview = b""
+    """What was read, and is not parsed before requests that wait are answered."""
+    given: list[tuple[bytes, bytes]] | None = None
+    """The fields of a head while a fresh parser reads it without one of them."""
+    idle_since: float | None = None
+    """The loop's time since which the connection waits for a request; None while it does not."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Remember the context in which applications are called, and join the heads of answers with their bodies."""
+        self.context = copy_context()
+        self.cork = Cork(transport)
+        super().connection_made(self.cork)  # type: ignore[arg-type]
+
+    def eof_received(self) -> None:
+        """Write what is held before the transport closes, as it does after this."""
+        self.cork.flush()
+
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        """Hand the connection over as it is."""
+        self.cork.flush()
+        self.transport = self.cork.transport
+        super().handle_websocket_upgrade(*event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every request that nobody waits for its answer any more."""
+        waiting = [cycle for cycle, _ in self.pipeline]
+        self.pipeline.clear()
+        self.rest = b""
+        for cycle in (self.serving, *waiting):
+            if cycle is not None and not cycle.response_complete:
+                give_up(cycle)
+        if self.timeout_keep_alive_task:
+            self.timeout_keep_alive_task.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, of much only as far as not too many requests wait."""
+        if self.refused:
+            return
+        if self.rest or len(data) > PIECE:
+            self.rest = memoryview(bytes(self.rest) + data)
+            self.go_on()
+        else:
+            self.parse(data)
+
+    def go_on(self) -> None:
+        """Parse the rest piece by piece, as long as not too many requests wait."""
+        while self.rest and len(self.pipeline) < WAITING:
+            piece, self.rest = self.rest[:PIECE], self.rest[PIECE:]
+            self.parse(piece)
+            if self.refused or self.upgraded:
+                self.rest = b""
+                return
+        self.flow.full = len(self.pipeline) >= WAITING
+
+    def parse(self, data: bytes | memoryview) -> None:
+        """Parse; bound what an incomplete head or trailers may hold."""
+        self.fed = fed = len(data)
+        self.pending += fed
+        self.idle_since = None
+        try:
+            self.feed(data)
+        except HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("")
+        cycle = self.cycle
+        if cycle and cycle.scope is self.scope and not cycle.more_body and self.pending <= self.fine:
+            # A whole request, which is nearly always what came.
+            if cycle.response_complete:
+                self.keep_idle()
+            return
+        if self.pending > self.fine and not self.refused and not self.upgraded:
+            self.bound()
+        self.watch_on()
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Let the parser read; a request that would change to another protocol, but will not, is read as any other.
+
+        At such a head the parser stops, and takes a body for what follows the request. A fresh one is told the head
+        without `Upgrade`, which is all that it stops for, and then what has come behind it.
+        https://github.com/MagicStack/httptools/issues/124
+
+        Raises:
+            HttpParserError: when it is no HTTP.
+        """
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+                return
+            self._unsupported_upgrade_warning()
+            (end,) = upgrade.args
+            head = self.head_without_upgrade()
+            self.given = self.headers
+            self.parser = HttpRequestParser(self)
+            # As Uvicorn's.
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.feed(head + data[end:])
+
+    def head_without_upgrade(self) -> bytes:
+        """Return the head that is complete, so that it frames the same body."""
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"\r\n".join([line, *fields, b"", b""])
+
+    def bound(self) -> None:
+        """Refuse what would exceed a limit when it were complete."""
+        limits = self.limits
+        if not self.has_begun():
+            if self.pending > limits.head + READ:
+                self.refuse(400, "no request in many bytes")
+            return
+        in_head = self.stage() is HEAD
+        if in_head and 0 < limits.line < len(self.url):
+            self.refuse(414, f"a longer request line than LIMIT_REQUEST_LINE, {limits.line}")
+        elif len(self.headers) > limits.fields or self.pending - len(self.url) > limits.head + READ:
+            self.refuse(431, f"more in {'its head' if in_head else 'trailers'} than LIMIT_REQUEST_FIELD… allow")
+
+    def stage(self) -> str | None:
+        """Return which part of a request is incomplete, if any."""
+        cycle = self.cycle
+        if cycle is None or cycle.scope is not self.scope:
+            return HEAD
+        return BODY if cycle.more_body and not cycle.response_complete else None
+
+    def has_begun(self) -> bool:
+        """Tell whether a byte of the head that is due has come."""
+        return self.scope is not None
+
+    def on_headers_complete(self) -> None:
+        """Look at the head before the application is called.
+
+        Raises:
+            ValueError: to stop the parser.
+        """
+        self.watched = None
+        if self.pending > self.fine or len(self.headers) > self.limits.fields:
+            line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1")
+            if refusal := self.limits.refusal(line, self.headers):
+                self.refuse(*refusal)
+                raise ValueError(refusal)
+        self.pending = self.fed
+        if self.parser.should_upgrade():
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            if self.scope["method"] == "CONNECT":
+                self.refuse(501, "CONNECT, which is for proxies")
+                raise ValueError("CONNECT")
+            return
+        if self.given is not None:
+            # The application sees all that the client has sent.
+            self.headers[:], self.given = self.given, None
+        HttpToolsProtocol.on_headers_complete(self)
+        if len(self.pipeline) >= WAITING:
+            self.flow.full = True
+
+    def on_body(self, body: bytes) -> None:
+        """Pass a part of the body on."""
+        self.pending = self.fed
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take note of the end of a request, which is not where the parser stops at a head."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.serving = cycle
+        # Not in the context of the request before this one, of which this may be a part.
+        context = Context() if self.config.reset_contextvars else self.context.copy()
+        # Not at once: this may be the parser's callback, or the answer before.
+        self.loop.call_soon(self.begin, cycle.run_asgi(app), context)
+
+    def begin(self, coroutine: Any, context: Context) -> None:
+        """Run a coroutine as far as it goes without waiting, which for many is to their end, and the rest as a task.
+
+        Where the application has a way of its own to make tasks, all of it is one.
+        https://docs.python.org/3/library/asyncio-task.html#asyncio.Task
+        """
+        loop, cork = self.loop, self.cork
+        if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
+            cork.begins = True
+            task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+            cork.begins = False
+            cork.flush()
+            if task.done():
+                return
+        else:
+            task = loop.create_task(coroutine, context=context)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    # The time between requests. One timer looks how long it was: Uvicorn sets and cancels one for each request.
+
+    def on_response_complete(self) -> None:
+        """Go on with the request that waits, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            if self.flow.full:
+                self.go_on()
+        else:
+            self.keep_idle()
+        self.flow.resume_reading()
+
+    def keep_idle(self) -> None:
+        """Begin to count the time until the next request."""
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self.idle_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self.set_timer(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self.idle_since = None
+
+    def set_timer(self, seconds: float) -> None:
+        """Look in so many seconds."""
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if its time is over."""
+        self.timeout_keep_alive_task = None
+        if self.idle_since is None:
+            return
+        left = self.idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.set_timer(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+
+@lru_cache(maxsize=1024)
+def field_name(name: bytes) -> bytes:
+    """Return the name of a header field in lower case.
+
+    Raises:
+        RuntimeError: when it is none.
+    """
+    if HEADER_RE.search(name):
+        raise RuntimeError("Invalid HTTP header name.")
+    return name.lower()
+
+
+if TYPE_CHECKING:
+    Base = RequestResponseCycle
+else:
+    Base = object
+
+
+class HttpToolsCycle(Cycle, Base):
+    """Mixed into Uvicorn's class for httptools, in place of its `send`."""
+
+    transport: Cork  # type: ignore[assignment]
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the answer, and take note of it.
+
+        Raises:
+            RuntimeError: when it is not what can come now.
+        """
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if self.response_complete:
+            raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
+        expected = "http.response.body" if self.response_started else "http.response.start"
+        if kind != expected:
+            raise RuntimeError(f"Expected ASGI message '{expected}', but got '{kind}'.")
+        if self.response_started:
+            self.write_body(message.get("body", b""), message.get("more_body", False))
+        else:
+            self.write_head(message["status"], list(message.get("headers", ())))
+
+    def write_head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """Write the status line and the header fields."""
+        self.response_started, self.waiting_for_100_continue = True, False
+        self.status, self.answer = status, fields
+        closes = False
+        content = [STATUS_LINE[status]]
+        if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
+            raise RuntimeError("Invalid HTTP header value.")
+        for name, value in self.default_headers + self.id_fields() + fields:
+            name = field_name(name)
+            if name == b"content-length":
+                if self.chunked_encoding is None:
+                    self.expected_content_length = int(value.decode())
+                    self.chunked_encoding = False
+            elif name == b"transfer-encoding":
+                if value.lower() == b"chunked":
+                    self.expected_content_length = 0
+                    self.chunked_encoding = True
+            elif name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
+                self.keep_alive, closes = False, True
+            content.append(b"%b: %b\r\n" % (name, value))
+        if not self.keep_alive and not closes:
+            content.append(b"connection: close\r\n")
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
+            self.chunked_encoding = True
+            content.append(b"transfer-encoding: chunked\r\n")
+        content.append(b"\r\n")
+        self.transport.hold(b"".join(content))
+
+    def write_body(self, body: bytes, more: bool) -> None:
+        """Write a part of the body; the last one completes the answer."""
+        head_only = self.scope["method"] == "HEAD"
+        size = 0 if head_only else len(body)
+        left = 0 if head_only or self.chunked_encoding else self.expected_content_length - size
+        if left < 0:
+            raise RuntimeError("Response content longer than Content-Length")
+        self.expected_content_length = left
+        self.sent += size
+        complete = not more and not left
+        if complete:
+            # Who is told of it shall know of no less than the client.
+            self.end()
+        if head_only:
+            body = b""
+        elif self.chunked_encoding:
+            parts = [b"%x\r\n" % size, body, b"\r\n"] if size else []
+            body = b"".join(parts if more else [*parts, b"0\r\n\r\n"])
+        self.transport.write(body)
+        if more:
+            return
+        if not complete:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()

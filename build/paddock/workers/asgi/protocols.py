@@ -1,0 +1,293 @@
+"""Uvicorn's HTTP/1.1 protocol with limits, of which it has none (https://github.com/Kludex/uvicorn/issues/2345).
+
+A request that arrives whole in one piece, as nearly all do, costs a comparison or two. Sizes are looked at when the
+head is complete and was large enough to exceed one, and time only while a request is incomplete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from paddock.http.limits import PHRASES, Limits, answer
+from paddock.http.record import NOBODY, Observers
+
+HEAD = "head"
+BODY = "body"
+
+LINGER = 2.0
+"""Seconds that a refused client may go on sending: closing at once would reset the answer it has not read yet."""
+
+SWEEP = 0.5
+"""Seconds between two looks at incomplete requests, and between the end of a client's time and its refusal: what it
+sent may wait in the kernel, since an event loop that the application has blocked runs timers before it reads."""
+
+READ = 256 * 1024
+"""The most that asyncio and uvloop read at once."""
+
+WAITING = 100
+"""Pipelined requests of a connection that wait, beyond which nothing more of it is read until some are answered."""
+
+PIECE = 4096
+"""Bytes that are parsed at once, which some 230 requests fit in: what is parsed cannot be put back. A body in such
+pieces costs no more than in one."""
+
+if TYPE_CHECKING:
+    Base = HttpToolsProtocol
+else:
+    Base = asyncio.Protocol
+
+
+class Clock:
+    """When to look at which connection: one timer for all of them, because one for each costs more than the rest."""
+
+    def __init__(self) -> None:
+        self.due: dict[Limited, float] = {}
+        self.running = False
+
+    def set(self, connection: Limited, due: float) -> None:
+        """Look at `connection` at the loop's time `due`, or before."""
+        self.due[connection] = min(due, self.due.get(connection, due))
+        if not self.running:
+            self.running = True
+            connection.loop.call_later(SWEEP, self.sweep, connection.loop)
+
+    def sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look at those whose time has come."""
+        now = loop.time()
+        for connection in [connection for connection, due in self.due.items() if due <= now]:
+            del self.due[connection]
+            connection.look(now)
+        self.running = bool(self.due)
+        if self.running:
+            loop.call_later(SWEEP, self.sweep, loop)
+
+
+class Flow(FlowControl):
+    """Uvicorn's, which resumes reading whenever an application asks for a body, however many requests wait."""
+
+    full = False
+    """Whether so much waits that nothing more is to be read."""
+
+    def resume_reading(self) -> None:
+        """Go on reading, unless enough waits."""
+        if not self.full:
+            super().resume_reading()
+
+
+class Limited(Base):
+    """What both parsers share: the clock, and the refusal."""
+
+    limits: ClassVar[Limits]
+    clock: ClassVar[Clock]
+    observers: ClassVar[Observers]
+    flow: Flow
+    cycle: Any
+    pipeline: Any = ()
+
+    watched: str | None = None
+    """What `since` counts for. None: whatever comes next begins anew."""
+    since = 0.0
+    """When the head began, or when the last byte of the body came."""
+    lingering: asyncio.TimerHandle | None = None
+    glanced = False
+    refused = False
+    upgraded = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The loop asks for a protocol when it accepts.
+        self.accepted = self.loop.time()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock: a connection that says nothing is not kept, and a TLS handshake is part of its time."""
+        super().connection_made(transport)
+        self.flow = Flow(transport)
+        self.watch(HEAD, self.accepted)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self.clock.due.pop(self, None)
+        if self.lingering:
+            self.lingering.cancel()
+        super().connection_lost(exc)
+        if self.cycle is not None and not self.cycle.response_complete:
+            give_up(self.cycle)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and then watch what is still to come."""
+        if self.refused:
+            return
+        super().data_received(data)
+        self.watch_on()
+
+    def watch_on(self) -> None:
+        """Set the clock for what is still to come."""
+        if self.refused or self.upgraded:
+            return
+        stage = self.stage()
+        if stage is None:
+            self.watched = None
+            self.keep_idle()
+        elif stage is BODY or stage != self.watched:
+            self.watch(stage)
+
+    def stage(self) -> str | None:
+        """Return which part of a request is incomplete, if any."""
+        raise NotImplementedError
+
+    def keep_idle(self) -> None:
+        """Set the keep-alive timeout again, which Uvicorn gives up for the rest of a body that nobody wants."""
+        if self.cycle.response_complete and self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def handle_websocket_upgrade(self, *event: Any) -> None:
+        """Leave the connection to the WebSocket protocol, which has timeouts of its own.
+
+        Not with an answer to an earlier request on its way: it would be written among the WebSocket's frames. Nor
+        with a body, which the WebSocket protocol would take for frames, or drop.
+        https://datatracker.ietf.org/doc/html/rfc6455#section-4.2.1
+        """
+        if self.scope["method"] != "GET" or has_body(self.headers):
+            self.refuse(400, "a WebSocket handshake with a body, or with another method than GET")
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.refuse(400, "a WebSocket behind a request without an answer")
+            return
+        self.upgraded = True
+        self.clock.due.pop(self, None)
+        super().handle_websocket_upgrade(*event)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say that it is answered as any other request; a library, which Uvicorn then asks for, is always there."""
+        self.logger.warning("Unsupported upgrade request.")
+
+    # The clock
+
+    def watch(self, stage: str, since: float | None = None) -> None:
+        """Count the time of `stage`, from now unless it began before."""
+        self.watched = stage
+        self.since = self.loop.time() if since is None else since
+        if allowed := self.allowed(stage):
+            self.clock.set(self, self.since + allowed)
+
+    def allowed(self, stage: str) -> float:
+        """Return how long a stage may take, in seconds; 0 is for ever."""
+        return self.limits.head_timeout if stage is HEAD else self.limits.body_timeout
+
+    def look(self, now: float) -> None:
+        """Refuse a client whose time is over."""
+        stage = self.stage()
+        if stage is None or stage != self.watched or self.transport.is_closing():
+            return
+        if not (allowed := self.allowed(stage)):
+            return
+        if self.flow.read_paused or self.pipeline or (stage is BODY and self.cycle.waiting_for_100_continue):
+            # Not the client's fault: nobody reads, or it waits to be asked.
+            self.since = now
+        if now < self.since + allowed:
+            self.glanced = False
+            self.clock.set(self, self.since + allowed)
+        elif not self.glanced:
+            self.glanced = True
+            self.clock.set(self, now)
+        elif stage is BODY:
+            self.refuse(408, f"no byte of the body for {allowed:g} s, REQUEST_BODY_TIMEOUT")
+        elif self.has_begun():
+            self.refuse(408, f"no complete head within {allowed:g} s, REQUEST_HEAD_TIMEOUT")
+        else:
+            self.transport.close()
+
+    def has_begun(self) -> bool:
+        """Tell whether a byte of the head that is due has come."""
+        raise NotImplementedError
+
+    # The refusal
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser could not understand."""
+        if not self.refused:
+            self.refuse(400, "no valid HTTP/1.1")
+
+    def refuse(self, status: int, reason: str) -> None:
+        """Answer with `status` where an answer can still be told from others, tell the application, and close."""
+        self.refused = True
+        self.flow.full = False
+        self.clock.due.pop(self, None)
+        client = f"{self.client[0]}:{self.client[1]}" if self.client else "a client"
+        self.logger.info("Refused %s with %d: %s", client, status, reason)
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body and self.stage() is not HEAD:
+            if cycle.response_started or self.pipeline:
+                self.transport.abort()
+            else:
+                self.answer(status)
+            if not cycle.response_complete:
+                give_up(cycle, 0 if cycle.response_started else status)
+        elif cycle is None or cycle.response_complete:
+            self.answer(status)
+            self.observers.tell_refused(self.client[0] if self.client else "", status)
+        else:
+            # The answers to earlier requests are still owed; the last of them ends the connection.
+            cycle.keep_alive = False
+
+    def answer(self, status: int) -> None:
+        """Answer, and close when the client has done so or has had its time."""
+        self._unset_keepalive_if_required()
+        status = status if status in PHRASES else 400
+        self.transport.write(answer(status, self.server_state.default_headers))
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            # The client may be gone, and asyncio not know it yet.
+            with suppress(OSError):
+                self.transport.write_eof()
+        self.lingering = self.loop.call_later(LINGER, self.end)
+
+    def end(self) -> None:
+        """Close; a client that does not even read what is left for it is not waited for."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+
+def has_body(fields: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Tell whether header fields, with names in lower case, announce a body that is not empty."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b"")
+        for name, value in fields
+    )
+
+
+def give_up(cycle: Any, status: int = 0) -> None:
+    """Tell the application that nobody waits for its answer any more, and observers of the `status` in its place."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+    if end := getattr(cycle, "end", None):
+        end(status)
+
+
+def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> type[asyncio.Protocol] | str:
+    """Return what Uvicorn shall use for a value of UVICORN_HTTP: a class with `limits`, or the name of one without.
+
+    The `observers` are told of those that it refuses for want of a request.
+    """
+    attributes = {"limits": limits, "clock": Clock(), "observers": observers}
+    if name == "zttp":
+        return name
+    if name == "h11":
+        # Its parser is not needed otherwise, and takes a while to load.
+        from paddock.workers.asgi.on_h11 import H11
+
+        return type("H11", (H11,), attributes)
+    # It builds on this module.
+    from paddock.workers.asgi.on_httptools import HttpTools
+
+    return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine})

@@ -1,0 +1,279 @@
+"""What the image's worker classes share: how they begin, when they want to be replaced, how they are told to stop."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from paddock.application.loading import Kind, resolve
+from paddock.errors import EXIT_FAILURE
+from paddock.http.record import Observer, Observers
+from paddock.logs.access import AccessLog, access_log, is_own_way
+from paddock.metrics.slots import Counter, Slot
+from paddock.settings.table import own
+from paddock.workers.dump import descriptor
+from paddock.workers.shared import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
+from paddock.workers.watchdog import Watchdog, reset_signals
+
+SHUTDOWN_SHARE = 0.25
+"""The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+"""Blocked from the fork until the worker has its handlers: the arbiter's, which it inherits, would swallow them."""
+
+LAST_MOMENT = 0.3
+"""Seconds that a process has at least, from the end of its worker to the end of its threads."""
+
+LINGER = 1.0
+"""Seconds that an idle connection of a stopping worker stays open, for a request that may be on its way already."""
+
+
+class BootingWorker(Worker):  # type: ignore[misc]
+    """A worker that knows what kind of application it has, and loses nothing when it goes."""
+
+    # Gunicorn gives each of these its default back before it sets a handler; one that comes in between would kill.
+    SIGNALS = tuple(number for number in Worker.SIGNALS if number not in STOP_SIGNALS)
+
+    alive: bool
+    wsgi: Any
+    kind: Kind
+    max_requests: int
+    watchdog: Watchdog
+    observers: list[Observer]
+    """Who is told of every request that this worker serves."""
+    told: Observers
+    access_log: AccessLog | None = None
+    slot: Slot | None = None
+    """Where this worker counts, with METRICS_BIND."""
+    memory: ResidentMemory | None = None
+    """What this worker holds, with MAX_WORKER_MEMORY."""
+    draining = False
+    hurried = False
+    accept_until = 0.0
+    stop_by = float("inf")
+    gone_by = float("inf")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Gunicorn's own classes would stop by themselves, before there is another.
+        self.replace_after, self.max_requests = self.max_requests, sys.maxsize
+
+    def init_process(self) -> None:
+        """Run the worker's whole life, and see to it that the process ends when that does."""
+        # Before the application registers anything, and so after it: these run in the reverse order.
+        atexit.register(ignore_stop_signals)
+        atexit.register(lambda: self.leave(status))
+        status = EXIT_FAILURE
+        try:
+            super().init_process()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            raise
+        finally:
+            self.begin_stop()
+            end_by(max(self.gone_by, time.monotonic() + LAST_MOMENT), status)
+
+    def init_signals(self) -> None:
+        """Set the worker's signal handlers, and let in what came since the fork."""
+        reset_signals(super().init_signals, descriptor(self))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+    def load_wsgi(self) -> None:
+        """Import the application, find out what it is, and `adopt` it."""
+        if own(self.cfg, "max_worker_memory"):
+            self.memory = ResidentMemory()
+        super().load_wsgi()
+        self.watchdog = Watchdog(self.cfg.timeout, file=descriptor(self))
+        self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
+        self.observers = []
+        # Gunicorn's threads call a logger which has a way of its own by themselves.
+        if (self.kind.asgi or not is_own_way(type(self.log))) and (log := access_log(self.log, self.cfg)):
+            self.observers.append(log)
+            self.access_log = log
+            atexit.register(log.flush)
+        if self.slot:
+            self.slot.threads = 0 if self.kind.asgi else self.cfg.threads
+            self.observers.append(Counter(self.slot))
+        if self.age == 1:
+            for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
+                self.log.warning("%s", warning)
+        self.told = Observers(self.observers)
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Prepare for the application in `wsgi`, once it is imported."""
+
+    def notify(self) -> None:
+        """Tell the arbiter that the worker lives, and whether it has had its time."""
+        beat = self.watchdog.beat()
+        os.utime(self.tmp.fileno(), (beat, beat))
+        if self.access_log:
+            self.access_log.flush(patience=0)
+        if self.requests() >= self.replace_after:
+            self.ask_for_replacement(SERVED_ENOUGH)
+        if self.memory and self.memory.read() > own(self.cfg, "max_worker_memory"):
+            self.ask_for_replacement(TOO_LARGE)
+
+    def requests(self) -> int:
+        """Return how many requests the worker has served."""
+        return int(self.nr)
+
+    def ask_for_replacement(self, reason: int) -> None:
+        """Ask the image's arbiter for a successor; under another arbiter just make room for one."""
+        if not ask_for_replacement(self, reason):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: finish what is in flight; while the application is imported there is nothing to finish."""
+        if self.exits_if_booting():
+            return
+        self.begin_stop()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGINT and SIGQUIT: end at once.
+
+        Gunicorn's threads first want a lock of their pool, which what the signal interrupts may hold. Ctrl-C comes from
+        the terminal and from the arbiter, and the second must not interrupt what the first has begun.
+        """
+        if self.exits_if_booting() or self.hurried:
+            return
+        self.hurry()
+        Worker.handle_quit(self, sig, frame)
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """SIGABRT, from the arbiter: die. An exception would end up in the application, and be answered with a 500."""
+        self.cfg.worker_abort(self)
+        if self.access_log:
+            self.access_log.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_FAILURE)
+
+    def hurry(self) -> None:
+        """Leave no time for what is in flight."""
+        self.hurried = True
+        self.accept_until = self.stop_by = time.monotonic()
+        self.gone_by = self.stop_by + LINGER
+
+    def leave(self, status: int) -> None:
+        """End the process, once `atexit` is done, without the interpreter's own clean-up where there is no time left.
+
+        That takes every module of the application apart, which is a good part of a second for a large one.
+        """
+        if self.hurried:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def exits_if_booting(self) -> bool:
+        """End the process unless the worker serves already; return whether it is ending.
+
+        The exception may be swallowed by what runs, and Python ignores it in a weak reference's callback, of which
+        importing has some: then the worker ends before it serves. It is raised once, because a second one, such as the
+        arbiter's for a Ctrl-C that the terminal has sent to all, would end up in what the first one ends.
+        """
+        if not self.booted and self.alive:
+            self.alive = False
+            raise SystemExit(0)
+        return not self.booted
+
+    def begin_stop(self) -> None:
+        """Set the times of a graceful stop, all counted from now."""
+        if self.stop_by != float("inf"):
+            return
+        now = time.monotonic()
+        dismissed = is_dismissed(self)
+        self.draining = not dismissed
+        self.accept_until = now if dismissed else now + own(self.cfg, "drain_delay")
+        self.stop_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
+        self.gone_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE / 2)
+
+
+def end_by(deadline: float, status: int) -> None:
+    """End the process with `status` at the monotonic time `deadline`, if it has not ended before.
+
+    The interpreter waits for threads, which may never come back, before it runs what was registered with `atexit`.
+    """
+
+    def end() -> None:
+        time.sleep(max(0.0, deadline - time.monotonic()))
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    threading.Thread(target=end, name="paddock-end", daemon=True).start()
+
+
+def ignore_stop_signals() -> None:
+    """Ignore what asks to stop: the interpreter puts the default handlers back before it has ended, and dies of it.
+
+    That would look like a crash. https://github.com/python/cpython/blob/3.14/Python/pylifecycle.c, _PySignal_Fini
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+class ResidentMemory:
+    """How much memory this process holds. The file stays open: the heartbeat must not need a descriptor.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
+    """
+
+    def __init__(self) -> None:
+        self.file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> int:
+        """Return the memory in bytes."""
+        return int(os.pread(self.file, 128, 0).split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def announcing(post_worker_init: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return the hook, extended to announce workers of classes that are not the image's and cannot do it themselves."""
+
+    def hook(worker: Any) -> None:
+        post_worker_init(worker)
+        if not isinstance(worker, BootingWorker):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            announce_ready(worker)
+
+    return hook
+
+
+def guarding(post_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return Gunicorn's `post_fork` hook, extended to log what ends the worker: Gunicorn prints it, too, as it is.
+
+    https://github.com/benoitc/gunicorn/blob/master/gunicorn/arbiter.py, spawn_worker
+    """
+
+    def hook(arbiter: Any, worker: Any) -> None:
+        run = worker.init_process
+
+        def init_process() -> None:
+            try:
+                run()
+            except Exception:
+                worker.log.exception("Exception in worker process")
+                raise SystemExit(EXIT_FAILURE if worker.booted else Arbiter.WORKER_BOOT_ERROR) from None
+
+        worker.init_process = init_process
+        try:
+            post_fork(arbiter, worker)
+        except Exception:
+            worker.log.exception("The hook post_fork has failed")
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
+
+    return hook

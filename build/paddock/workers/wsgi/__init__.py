@@ -1,0 +1,1 @@
+"""The worker class for WSGI, on a pool of threads."""
