@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -39,3 +40,23 @@ def _be_the_child(run: Callable[[set[Any]], None], mask: set[Any]) -> None:
     finally:
         # Nothing of the arbiter's may run here: no atexit, no buffers written twice.
         os._exit(status)
+
+
+def read_text(file: Path) -> str:
+    """Return what a file of the kernel's says; nothing where it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident(pid: int, proc: Path = Path("/proc")) -> int:
+    """Return how much memory a process holds, in bytes; 0 for one that has ended.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
+    """
+    fields = read_text(proc / str(pid) / "statm").split()
+    return int(fields[1]) * PAGE if len(fields) > 1 else 0

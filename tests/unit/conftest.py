@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from paddock.logs.logger import SERVERS
-from paddock.start import log_config
+from paddock.start import messages
 from paddock.text.formats import IMAGE
 
 # The same examples on every machine and on every day, however long a busy machine takes for one.
@@ -24,7 +24,7 @@ LOGGERS = (None, "shop", IMAGE, *SERVERS)
 @pytest.fixture(autouse=True)
 def logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put loggers, and what Python does with exceptions that nobody catches, back when a test ends."""
-    monkeypatch.setattr(log_config, "_early", None)
+    monkeypatch.setattr(messages, "_early", None)
     for holder, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
         monkeypatch.setattr(holder, hook, getattr(holder, hook))
     before = [(log, log.__class__, vars(log).copy(), log.handlers[:]) for log in map(logging.getLogger, LOGGERS)]

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.http import ids
-from paddock.http.record import Answered, Exchange
+from paddock.http.record import HEALTH_AGENT, Answered, Exchange, is_health_check
 from paddock.logs import atoms
-from paddock.logs.access import HEALTH_AGENT, LONGEST, AccessLog, Exclude, access_log, is_health_check
+from paddock.logs.access import LONGEST, AccessLog, Exclude, access_log
 from paddock.logs.fast import scope_line
 from paddock.logs.logger import Logger
 from paddock.settings.table import register

@@ -15,18 +15,10 @@ from typing import Any
 
 import pytest
 
-from paddock.application.loading import (
-    ApplicationError,
-    Call,
-    Kind,
-    Reference,
-    describe,
-    load,
-    mismatch,
-    parse,
-    resolve,
-)
+from paddock.application.kinds import Kind, describe, mismatch
+from paddock.application.loading import ApplicationError, load, resolve
 from paddock.errors import Interrupted, StartError
+from paddock.settings.app_module import Call, Reference, parse
 
 Write = Callable[[dict[str, str]], None]
 

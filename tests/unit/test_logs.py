@@ -13,7 +13,7 @@ from gunicorn.config import Config
 from paddock.logs.logger import Logger
 from paddock.settings.parsers import LogLevel
 from paddock.settings.table import register
-from paddock.start import log_config
+from paddock.start import messages
 from paddock.text.formats import IMAGE
 
 SILENCING = [
@@ -90,7 +90,7 @@ def test_the_level_is_what_any_name_of_it_says(logger_class: type, text: str, le
     register()
     cfg = Config()
     cfg.set("loglevel", LogLevel()(text))
-    log_config.begin("text", cfg.loglevel, whole=True)
+    messages.log_on_stderr("text", cfg.loglevel, whole=True)
 
     assert logging.getLogger(IMAGE).level == logging.getLogger().level == level
     logger_class(cfg)

@@ -18,6 +18,7 @@ from events import json_events
 from paddock.logs.logger import SERVERS, Logger
 from paddock.settings.table import register
 from paddock.start import log_config as configuration
+from paddock.start import messages
 from paddock.text.formats import IMAGE
 
 CONSOLE = {
@@ -156,7 +157,7 @@ def test_gunicorns_own_are_tried_out_too(write: Callable[..., str]) -> None:
 
 
 def test_it_is_obeyed_whole(write: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> None:
-    configuration.begin("json", "info", whole=True)
+    messages.log_on_stderr("json", "info", whole=True)
     log = Logger(config(log_config=write(CONSOLE | {"disable_existing_loggers": False}), accesslog="-"))
     for name in (*SERVERS, "shop", IMAGE):
         logging.getLogger(name).info("told by %s", name)
@@ -211,7 +212,7 @@ def test_a_reload_obeys_what_is_there_then(write: Callable[..., str], capfd: pyt
 
 
 def test_everything_is_logged_from_the_first_line_on(capfd: pytest.CaptureFixture[str]) -> None:
-    configuration.begin("json", "info", whole=True)
+    messages.log_on_stderr("json", "info", whole=True)
     logging.getLogger("shop").info("early")
     logging.getLogger(IMAGE).info("said")
 
@@ -220,14 +221,14 @@ def test_everything_is_logged_from_the_first_line_on(capfd: pytest.CaptureFixtur
 
 def test_other_commands_keep_their_own_logging(capfd: pytest.CaptureFixture[str]) -> None:
     before = logging.getLogger().handlers[:], sys.excepthook
-    configuration.begin("json", "info", whole=False)
+    messages.log_on_stderr("json", "info", whole=False)
 
     assert (logging.getLogger().handlers, sys.excepthook) == before
 
 
 def test_format_and_level_follow_until_it_ends(capfd: pytest.CaptureFixture[str]) -> None:
-    configuration.begin("text", "info", whole=True)
-    configuration.follow("json", "error")
+    messages.log_on_stderr("text", "info", whole=True)
+    messages.follow("json", "error")
     logging.getLogger(IMAGE).warning("too mild")
     logging.getLogger(IMAGE).error("told")
 
@@ -247,7 +248,7 @@ def fail() -> None:
 
 
 def test_what_python_would_print_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
-    configuration.begin("json", "info", whole=True)
+    messages.log_on_stderr("json", "info", whole=True)
     Fails()
     thread = threading.Thread(target=fail, name="orders")
     thread.start()
@@ -265,7 +266,7 @@ def test_what_python_would_print_is_logged(capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_the_exit_of_a_thread_is_none(capfd: pytest.CaptureFixture[str]) -> None:
-    configuration.begin("json", "info", whole=True)
+    messages.log_on_stderr("json", "info", whole=True)
     thread = threading.Thread(target=sys.exit)
     thread.start()
     thread.join()

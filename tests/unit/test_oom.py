@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from paddock.arbiter.memory import PAGE, OomCounter, Sizes, explain, resident
+from paddock.arbiter.memory import OomCounter, Sizes, explain
+from paddock.processes import PAGE, resident
 
 MIB = 1024**2
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from paddock.application.loading import Kind
-from paddock.http import readiness
-from paddock.http.readiness import StartingResponder, in_front
-from paddock.logs.access import UNLOGGED
+from paddock.application.kinds import Kind
+from paddock.arbiter import responder as responder_module
+from paddock.arbiter.responder import StartingResponder
+from paddock.http.readiness import in_front
+from paddock.http.record import UNLOGGED
 
 TLS = Path(__file__).parent / "tls"
 
@@ -191,7 +192,7 @@ def test_tls(respond: Any, tcp: socket.socket) -> None:
 
 def test_slow_clients_hold_up_nobody(respond: Any, tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     # Longer than this test waits for an answer.
-    monkeypatch.setattr(readiness, "PATIENCE", 60.0)
+    monkeypatch.setattr(responder_module, "PATIENCE", 60.0)
     respond(tcp)
     slow = [connect(tcp) for _ in range(50)]
     for client in slow[:25]:
@@ -202,7 +203,7 @@ def test_slow_clients_hold_up_nobody(respond: Any, tcp: socket.socket, monkeypat
 
 
 def test_slow_clients_have_their_time(respond: Any, tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "PATIENCE", 0.5)
+    monkeypatch.setattr(responder_module, "PATIENCE", 0.5)
     respond(tcp)
     slow = [connect(tcp) for _ in range(50)]
     for client in slow[:25]:
@@ -213,7 +214,7 @@ def test_slow_clients_have_their_time(respond: Any, tcp: socket.socket, monkeypa
 
 
 def test_more_than_at_once(respond: Any, tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "AT_ONCE", 3)
+    monkeypatch.setattr(responder_module, "AT_ONCE", 3)
     respond(tcp)
     slow = [connect(tcp) for _ in range(10)]
 
@@ -256,7 +257,7 @@ def test_a_worker_takes_over(respond: Any, tcp: socket.socket) -> None:
 
 
 def test_a_worker_waits_for_nobody(tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "HANDOVER", 0.1)
+    monkeypatch.setattr(responder_module, "HANDOVER", 0.1)
     begun = time.monotonic()
     StartingResponder([tcp], None).take_over()
 

@@ -16,7 +16,8 @@ import watchfiles
 
 from conftest import wait_until
 from paddock.arbiter import watcher as reload
-from paddock.arbiter.watcher import Sources, Watcher, changes, leaving_it_to_the_arbiter, named
+from paddock.arbiter.watcher import Watcher, changes, leaving_it_to_the_arbiter, named
+from paddock.start.sources import Sources
 
 Write = Callable[..., None]
 

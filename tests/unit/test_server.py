@@ -13,7 +13,7 @@ import pytest
 from gunicorn import config, sock
 
 import paddock.workers.auto  # noqa: F401 (once for all tests: the fixture forgets what a test imports)
-from paddock.application.loading import Kind
+from paddock.application.kinds import Kind
 from paddock.errors import ConfigurationError
 from paddock.settings.environment import DEFAULT, ENVIRONMENT, Value
 from paddock.start import checks

@@ -6,104 +6,41 @@ serves 500s. https://github.com/Kludex/uvicorn/blob/0.54.0/uvicorn/config.py
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import importlib.util
 import inspect
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
 from paddock.application import finding
+from paddock.application.kinds import (
+    FORCED,
+    Kind,
+    _classify,
+    _Doubt,
+    _is_async,
+    _needs_keywords,
+    _required,
+    _signature,
+    describe,
+)
 from paddock.errors import Interrupted, StartError, closed
+from paddock.settings.app_module import FORM, Call, Reference, parse
 from paddock.settings.parsers import nearest
 
-MODULE = re.compile(r"\w[\w-]*(\.\w[\w-]*)*")
-PATH = re.compile(r"(?:\./|/app/)?(?P<path>[^:]*?)(?P<suffix>\.py)?(?::(?P<attribute>.*))?")
-FORM = "module:attribute, such as app.main:app or app.main:create_app()"
 DEFAULT_ATTRIBUTES = ("app", "application")
 """What is looked for in a module that is named alone."""
 
 
 class ApplicationError(StartError):
     """The application cannot be loaded or is no application."""
-
-
-class Kind(Enum):
-    """The interfaces that an application can have."""
-
-    ASGI3 = "ASGI 3"
-    ASGI2 = "ASGI 2"
-    WSGI = "WSGI"
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def asgi(self) -> bool:
-        """Whether it is one of the two ASGI interfaces."""
-        return self is not Kind.WSGI
-
-
-class _Doubt(Enum):
-    """What an object can be that is no application as it stands."""
-
-    FACTORY = "a factory"
-    ASYNC_FACTORY = "an async factory"
-    NEEDS_ARGUMENTS = "a function that needs arguments"
-    UNCERTAIN = "a function of which the signature tells nothing"
-    OTHER = "neither ASGI nor WSGI"
-    NOT_CALLABLE = "not callable"
-
-
-FORCED = {"asgi": Kind.ASGI3, "asgi2": Kind.ASGI2, "wsgi": Kind.WSGI}
-"""What APP_TYPE says that an application is."""
-
-ASGI_WORKERS = re.compile(r"uvicorn|asgi|(uvicorn\.workers|uvicorn_worker|gunicorn\.workers\.gasgi)\..+")
-ASGI3_WORKERS = re.compile(r"asgi|gunicorn\.workers\.gasgi\..+")
-WSGI_WORKERS = re.compile(
-    r"sync|gthread|gevent|gevent_wsgi|gevent_pywsgi|tornado|gunicorn\.workers\.(sync|gthread|ggevent|gtornado)\..+"
-)
-
-
-@dataclass(frozen=True)
-class Call:
-    """The literal arguments of a factory."""
-
-    args: tuple[object, ...]
-    kwargs: dict[str, object]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """APP_MODULE, taken apart. `attribute` is dotted, or None for a module alone; `call` is None without `()`."""
-
-    module: str
-    attribute: str | None = None
-    call: Call | None = None
-
-
-def parse(spec: str) -> Reference:
-    """Return what `spec` refers to: `module`, `module:attribute`, `module:factory("literal", name=1)`.
-
-    Raises:
-        ValueError: with what is wrong; the caller says what was expected (`FORM`).
-    """
-    if meant := _meant_by_path(spec):
-        raise ValueError(f"is a path; did you mean {meant}?")
-    module, colon, expression = spec.partition(":")
-    if not MODULE.fullmatch(module):
-        raise ValueError(f"{module!r} is no module name" if module else "names no module")
-    return _parse_expression(module, expression) if colon else Reference(module)
 
 
 def load(spec: str, directory: Path | None = None) -> object:
@@ -148,72 +85,7 @@ def resolve(obj: object, app_type: str = "auto") -> tuple[Callable[..., Any], Ki
     return _application(made, app_type)
 
 
-def describe(obj: object) -> str:
-    """Return what an object is, in words that follow "is": `an ASGI 3 application`, `a factory`, `not callable`."""
-    verdict = _classify(obj)
-    return _with_article(verdict) if isinstance(verdict, Kind) else verdict.value
-
-
-def mismatch(kind: Kind, worker_class: str) -> str | None:
-    """Return why a worker class cannot serve a kind of application, in words that follow the application's name.
-
-    None when it can, or when the class is not a known one.
-    """
-    name = worker_class.removeprefix("egg:gunicorn#")
-    if ASGI_WORKERS.fullmatch(name) and not kind.asgi:
-        serves, instead = "ASGI", "gthread"
-    elif WSGI_WORKERS.fullmatch(name) and kind.asgi:
-        serves, instead = "WSGI", "uvicorn"
-    elif ASGI3_WORKERS.fullmatch(name) and kind is Kind.ASGI2:
-        serves, instead = "ASGI 3", "uvicorn"
-    else:
-        return None
-    return (
-        f"is {_with_article(kind)}; WORKER_CLASS={worker_class} serves {serves} applications only: "
-        f"leave WORKER_CLASS unset, or set it to {instead}"
-    )
-
-
 # Parsing
-
-
-def _meant_by_path(spec: str) -> str | None:
-    """Return the reference that `app/main.py` or `app/main.py:app` was meant to be, or None for what is no path."""
-    match = PATH.fullmatch(spec)
-    if not match or not ("/" in match["path"] or match["suffix"]):
-        return None
-    module = match["path"].strip("/").replace("/", ".").removesuffix(".__init__")
-    return f"{module}:{match['attribute'] or 'app'}" if MODULE.fullmatch(module) else None
-
-
-def _parse_expression(module: str, text: str) -> Reference:
-    try:
-        node = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError):
-        raise ValueError(f"{text!r} is no attribute of a module" if text else "nothing follows the colon") from None
-    if isinstance(node, ast.Call):
-        return Reference(module, _dotted(node.func), _literal_call(node))
-    return Reference(module, _dotted(node))
-
-
-def _dotted(node: ast.expr) -> str:
-    match node:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=value, attr=name):
-            return f"{_dotted(value)}.{name}"
-    raise ValueError(f"{ast.unparse(node)!r} is neither an attribute nor a call of one")
-
-
-def _literal_call(node: ast.Call) -> Call:
-    try:
-        kwargs = {keyword.arg or "**": ast.literal_eval(keyword.value) for keyword in node.keywords}
-        args = tuple(ast.literal_eval(argument) for argument in node.args)
-    except ValueError:
-        kwargs, args = {"**": None}, ()
-    if "**" in kwargs:
-        raise ValueError("the arguments of a call have to be literals: text, numbers, True, None, lists, dicts")
-    return Call(args, kwargs)
 
 
 # Loading
@@ -287,115 +159,6 @@ def _server_of(obj: object) -> object:
     except Exception:
         # As in _signature.
         return None
-
-
-def _classify(obj: object) -> Kind | _Doubt:
-    """Tell what an object is from its signature alone."""
-    try:
-        return _classify_callable(obj) if callable(obj) else _Doubt.NOT_CALLABLE
-    except Exception:
-        # As in _signature.
-        return _Doubt.UNCERTAIN
-
-
-def _classify_callable(obj: Callable[..., Any]) -> Kind | _Doubt:
-    inner: Any = inspect.unwrap(obj)
-    is_class = inspect.isclass(inner)
-    is_function = inspect.isroutine(inner) or isinstance(inner, functools.partial) or hasattr(inner, "__code__")
-    signature = _signature(obj if is_class or is_function else inner.__call__)
-    if signature is None:
-        return _Doubt.UNCERTAIN
-    if is_class:
-        return _classify_class(inner, signature)
-    if is_function:
-        return _classify_function(obj, signature)
-    return _classify_instance(inner, signature)
-
-
-def _classify_class(cls: type, signature: inspect.Signature) -> Kind | _Doubt:
-    """A class is an application when its instances are the answers: they are awaited, iterated or called."""
-    required = _required(signature)
-    if _needs_keywords(signature):
-        return _Doubt.NEEDS_ARGUMENTS
-    if required == ["scope"]:
-        return Kind.ASGI2
-    if len(required) == 3 and hasattr(cls, "__await__"):
-        return Kind.ASGI3
-    if len(required) == 2 and hasattr(cls, "__iter__"):
-        return Kind.WSGI
-    return _Doubt.NEEDS_ARGUMENTS if required else _Doubt.FACTORY
-
-
-def _classify_function(function: object, signature: inspect.Signature) -> Kind | _Doubt:
-    required = _required(signature)
-    is_async = _is_async(function)
-    if _needs_keywords(signature):
-        return _Doubt.NEEDS_ARGUMENTS
-    match required:
-        case []:
-            if _takes_any_number(signature):
-                return Kind.ASGI3 if is_async else _Doubt.UNCERTAIN
-            return _Doubt.ASYNC_FACTORY if is_async else _Doubt.FACTORY
-        case ["scope"]:
-            return Kind.ASGI2
-        case [first, second] if not is_async:
-            named = first in ("environ", "env") or second.startswith("start")
-            return Kind.WSGI if named else _Doubt.UNCERTAIN
-        case [_, _, _] if is_async or required == ["scope", "receive", "send"]:
-            return Kind.ASGI3
-    return _Doubt.NEEDS_ARGUMENTS
-
-
-def _classify_instance(instance: Any, signature: inspect.Signature) -> Kind | _Doubt:
-    required = _required(signature)
-    is_async = _is_async(instance.__call__)
-    if _takes(signature, 3) and (is_async or len(required) == 3):
-        return Kind.ASGI3
-    if len(required) == 2 and not is_async and _takes(signature, 2):
-        return Kind.WSGI
-    if required == ["scope"]:
-        return Kind.ASGI2
-    return _Doubt.UNCERTAIN if _takes_any_number(signature) and not is_async else _Doubt.OTHER
-
-
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    """Return the signature, or None for what has none, as some functions written in C."""
-    try:
-        if sys.version_info >= (3, 14):
-            from annotationlib import Format
-
-            # Annotations are evaluated when they are asked for, and may name what only type checkers import.
-            return inspect.signature(function, annotation_format=Format.STRING)
-        return inspect.signature(function)
-    except Exception:
-        # Some functions written in C have none; proxies and lazy objects may raise anything when they are looked at.
-        return None
-
-
-def _required(signature: inspect.Signature) -> list[str]:
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in signature.parameters.values() if p.kind in positional and p.default is p.empty]
-
-
-def _needs_keywords(signature: inspect.Signature) -> list[str]:
-    keywords = (p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY)
-    return [p.name for p in keywords if p.default is p.empty]
-
-
-def _takes(signature: inspect.Signature, count: int) -> bool:
-    try:
-        signature.bind(*[None] * count)
-    except TypeError:
-        return False
-    return True
-
-
-def _takes_any_number(signature: inspect.Signature) -> bool:
-    return any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
-
-
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function)
 
 
 # Errors in words
@@ -581,10 +344,6 @@ def _instance(obj: object) -> str:
     if obj is None:
         return "None"
     return f"an instance of {type(obj).__module__}.{type(obj).__qualname__}".replace(" builtins.", " ")
-
-
-def _with_article(kind: Kind) -> str:
-    return f"{'an' if kind.asgi else 'a'} {kind} application"
 
 
 def _parameters(signature: inspect.Signature | None) -> str:

@@ -19,17 +19,19 @@ from typing import Any
 from gunicorn import arbiter, sock
 from gunicorn.errors import HaltServer
 
-from paddock.arbiter.memory import OomCounter, Sizes, explain, is_memory_short, resident
-from paddock.arbiter.watcher import Sources, Watcher
+from paddock.arbiter import responder
+from paddock.arbiter.memory import OomCounter, Sizes, explain, is_memory_short
+from paddock.arbiter.watcher import Watcher
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.health.state import DRAINING, READY, STARTING
-from paddock.http import readiness
 from paddock.metrics.board import Board
 from paddock.metrics.tally import EXIT, MEMORY, RECYCLED, RELOAD, SIGNAL, TIMEOUT
+from paddock.processes import resident
 from paddock.settings.listing import effective_settings, shown
 from paddock.settings.sizing import read_limits
 from paddock.settings.table import APPLICATION, PROCESSES, SETTINGS, SOCKET
 from paddock.start.messages import Seldom, log_stack
+from paddock.start.sources import Sources
 from paddock.workers.base import STOP_SIGNALS
 from paddock.workers.dump import take
 from paddock.workers.shared import REASONS, SERVED_ENOUGH, TOO_LARGE, dismiss, is_ready, wants_replacement
@@ -76,7 +78,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.boot_deaths: deque[float] = deque(maxlen=BOOT_DEATHS)
         self.before_reload: Any = None
         self.reload_age = 0
-        self.responder: readiness.StartingResponder | None = None
+        self.responder: responder.StartingResponder | None = None
         self.watcher: Watcher | None = None
         self.restarting = self.broken = False
         self.oom = OomCounter()
@@ -106,7 +108,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         super().start()
         self.write_state(STARTING)
         if self.cfg.ready_path:
-            self.respond(readiness.STARTING)
+            self.respond(responder.STARTING)
 
     def announce(self) -> None:
         """Say what is worth knowing of the configuration."""
@@ -160,7 +162,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.end_responder()
         if self.LISTENERS:
             context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
-            self.responder = readiness.StartingResponder(self.LISTENERS, context, body)
+            self.responder = responder.StartingResponder(self.LISTENERS, context, body)
             self.responder.start()
 
     def end_responder(self) -> None:
@@ -331,7 +333,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.broken = True
             self.log.info("Waiting for a change")
             if not self.served:
-                self.respond(readiness.BROKEN)
+                self.respond(responder.BROKEN)
 
     # --- The number of workers ---
 

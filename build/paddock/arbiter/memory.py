@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from paddock.settings.sizing import cgroups, in_units, read_text
-
-PAGE = os.sysconf("SC_PAGE_SIZE")
+from paddock.processes import read_text, resident
+from paddock.settings.sizing import cgroups, in_units
 
 REMEDY = (
     "Give the container more memory, run fewer workers (WORKERS), or have them replaced before they grow so large "
@@ -52,15 +50,6 @@ class Sizes:
     def sample(self, pids: Iterable[int]) -> None:
         """Look at the workers `pids`, and forget all others."""
         self.last = {pid: size for pid in pids if (size := resident(pid, self.proc) or self.last.get(pid, 0))}
-
-
-def resident(pid: int, proc: Path = Path("/proc")) -> int:
-    """Return how much memory a process holds, in bytes; 0 for one that has ended.
-
-    https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
-    """
-    fields = read_text(proc / str(pid) / "statm").split()
-    return int(fields[1]) * PAGE if len(fields) > 1 else 0
 
 
 def is_memory_short(before: int | None, after: int | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paddock.settings.table import own
+from paddock.settings.environment import own
 
 LARGEST_LINE = 8190
 MOST_FIELDS = 32768

@@ -10,8 +10,6 @@ from typing import Any, Protocol
 
 from gunicorn.util import unquote_to_wsgi_str
 
-from paddock.logs.access import HEALTH_AGENT, UNLOGGED, is_health_check
-
 CLIENT_GONE = 499
 """The status of a request whose client left before an answer began, as in nginx's log."""
 
@@ -287,3 +285,26 @@ def environ_of(exchange: Any) -> dict[str, Any]:
         text = value.decode("latin-1")
         environ[key] = f"{environ[key]},{text}" if key in environ else text
     return environ
+
+
+UNLOGGED = "paddock.unlogged"
+"""The key in a WSGI environ or an ASGI scope that keeps its request out of the access log."""
+
+HEALTH_AGENT = "paddock-health"
+"""What `paddock health` calls itself."""
+
+LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")
+"""Where the health check comes from; the last is a Unix socket."""
+
+
+def is_health_check(exchange: Exchange) -> bool:
+    """Tell whether a request is that of `paddock health`.
+
+    Anyone can call himself so. But a client from elsewhere has another address, also where a proxy in the same pod says
+    whose request it passes on, and a listener's own address is nobody else's.
+    """
+    return (
+        (exchange.client in LOOPBACK or exchange.client == exchange.server)
+        and exchange.field("user-agent") == HEALTH_AGENT
+        and exchange.field("x-forwarded-for") is None
+    )

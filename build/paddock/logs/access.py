@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ from paddock.http import ids
 from paddock.logs.atoms import ATOMS, DEFAULT, JSON, compiled, readable, request_line, value_of
 from paddock.logs.fast import scope_line
 from paddock.logs.lines import LAST_PATIENCE, PIECE, Lines
-from paddock.settings.table import own
+from paddock.settings.classes import is_own_way
+from paddock.settings.environment import own
 from paddock.text.formats import iso
 from paddock.text.output import FileHandler, OutputHandler
 
@@ -24,13 +25,9 @@ if TYPE_CHECKING:
 
     from paddock.http.record import Exchange
 
-UNLOGGED = "paddock.unlogged"
-"""The key in a WSGI environ or an ASGI scope that keeps its request out of the access log."""
 
 LOGGER = "gunicorn.access"
 
-HEALTH_AGENT = "paddock-health"
-"""What `paddock health` calls itself."""
 
 LONGEST = PIECE[OutputHandler]
 """Bytes of the longest line: one that a pipe does not take whole would be mixed with those of other workers."""
@@ -39,10 +36,6 @@ SHORT = LONGEST // 4 - 1
 """Characters that are never more bytes than LONGEST, whatever they are."""
 
 CUT = "…"
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class AccessLog:
@@ -244,23 +237,6 @@ class Exclude:
         return path in self.exact or path.startswith(self.beginnings)
 
 
-LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")
-"""Where the health check comes from; the last is a Unix socket."""
-
-
-def is_health_check(exchange: Exchange) -> bool:
-    """Tell whether a request is that of `paddock health`.
-
-    Anyone can call himself so. But a client from elsewhere has another address, also where a proxy in the same pod says
-    whose request it passes on, and a listener's own address is nobody else's.
-    """
-    return (
-        (exchange.client in LOOPBACK or exchange.client == exchange.server)
-        and exchange.field("user-agent") == HEALTH_AGENT
-        and exchange.field("x-forwarded-for") is None
-    )
-
-
 class Atoms(Mapping[str, Any]):
     """The atoms of an exchange, made when a format asks for them."""
 
@@ -291,13 +267,6 @@ def access_log(log: glogging.Logger, cfg: Any) -> AccessLog | None:
         Exclude(paths, cfg.root_path) if paths else None,
         own(cfg, "access_log_health"),
     )
-
-
-def is_own_way(of_class: type[glogging.Logger]) -> bool:
-    """Tell whether a class of loggers, given by GUNICORN_LOGGER_CLASS, has a way of its own to write the access log."""
-    from paddock.logs.logger import Logger
-
-    return of_class.access is not Logger.access or of_class.atoms is not Logger.atoms
 
 
 def cut(value: Any, most: int | None, escape: str = "") -> Any:

@@ -9,15 +9,17 @@ from typing import Any
 
 from gunicorn import glogging
 
-from paddock.http.record import Answered
-from paddock.logs.access import UNLOGGED, AccessLog, access_log, is_own_way
+from paddock.http.record import UNLOGGED, Answered
+from paddock.logs.access import AccessLog, access_log
+from paddock.settings.classes import is_own_way
+from paddock.settings.environment import own
 from paddock.settings.parsers import LEVELS
-from paddock.settings.table import own
 from paddock.start import log_config as configuration
+from paddock.start import messages
 from paddock.text.formats import IMAGE, formatter
 from paddock.text.output import replaced
 
-ADOPTED = ("uvicorn.error", configuration.PYTHON)
+ADOPTED = ("uvicorn.error", messages.PYTHON)
 """Loggers that write where Gunicorn's own does."""
 
 SERVERS = ("gunicorn.error", "gunicorn.access", *ADOPTED)
@@ -35,8 +37,8 @@ class Logger(glogging.Logger):  # type: ignore[misc]
     def setup(self, cfg: Any) -> None:
         """Make the handlers that `cfg` asks for. A user's own logging configuration is obeyed and left alone."""
         self.access_lines = None
-        configuration.end(logging.getLogger())
-        configuration.catch()
+        messages.end(logging.getLogger())
+        messages.catch()
         if path := own(cfg, "log_config"):
             self.obey(cfg, configuration.read(path))
             return
@@ -62,7 +64,7 @@ class Logger(glogging.Logger):  # type: ignore[misc]
         self.cfg = cfg
         self._access_log_enabled = self._compute_access_log_enabled()
         self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
-        configuration.end(logging.getLogger(IMAGE))
+        messages.end(logging.getLogger(IMAGE))
         loggers = [logging.getLogger(name) for name in (None, *SERVERS, IMAGE)]
         ours = (*self.own_handlers, *self.error_log.handlers, *self.access_log.handlers)
         for log in loggers:
@@ -71,7 +73,7 @@ class Logger(glogging.Logger):  # type: ignore[misc]
             log.setLevel(self.loglevel)
             log.propagate = True
         self.access_log.setLevel(logging.INFO)
-        configuration.protect(*SERVERS, IMAGE)
+        messages.protect(*SERVERS, IMAGE)
         dictConfig(config)
         # For a reload, which may bring another configuration or none.
         self.own_handlers = tuple(handler for log in loggers for handler in log.handlers)
@@ -106,4 +108,4 @@ class Logger(glogging.Logger):  # type: ignore[misc]
             log.setLevel(self.loglevel)
             log.propagate = False
         self.own_handlers = tuple(self.error_log.handlers)
-        configuration.protect(*SERVERS)
+        messages.protect(*SERVERS)

@@ -20,7 +20,7 @@ from paddock.metrics.multiprocess import Application, Files
 from paddock.metrics.slots import Slot, Slots
 from paddock.metrics.tally import STATES, WANTED, Workers
 from paddock.processes import fork
-from paddock.settings.table import own
+from paddock.settings.environment import own
 
 PAUSE = 5.0
 """Seconds from a start of the exporter to the next, at least."""

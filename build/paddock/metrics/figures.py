@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 import gunicorn
 import uvicorn
 
-from paddock.arbiter.memory import resident
 from paddock.metrics.multiprocess import Application
 from paddock.metrics.page import END, Family, render
 from paddock.metrics.slots import BUCKETS, METHODS, Slots
 from paddock.metrics.tally import REASONS, STATES, Workers
+from paddock.processes import resident
 
 
 class Figures:

@@ -13,7 +13,8 @@ from gunicorn import sock
 from gunicorn.config import ALPN_PROTOCOL_MAP
 
 from paddock.errors import Problem
-from paddock.settings.table import SETTINGS, TLS, own
+from paddock.settings.environment import own
+from paddock.settings.table import SETTINGS, TLS
 
 OUTLIVED = {9: "is not valid yet", 10: "has expired"}
 """Words for OpenSSL's codes: https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/"""

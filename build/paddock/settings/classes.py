@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gunicorn import glogging
+
 CLASSES = {
     "auto": "paddock.workers.auto.AutoWorker",
     "uvicorn": "paddock.workers.asgi.worker.UvicornWorker",
@@ -26,3 +28,10 @@ def class_path(name: str) -> str:
 def short_name(path: str) -> str:
     """Return the name that people use for the class at `path`: the reverse of `class_path`."""
     return next((name for name, own in CLASSES.items() if own == path), path)
+
+
+def is_own_way(of_class: type[glogging.Logger]) -> bool:
+    """Tell whether a class of loggers, given by GUNICORN_LOGGER_CLASS, has a way of its own to write the access log."""
+    from paddock.logs.logger import Logger
+
+    return of_class.access is not Logger.access or of_class.atoms is not Logger.atoms

@@ -455,3 +455,15 @@ class GunicornParser:
             raise Rejected(str(error) or type(error).__name__) from None
         # As it was given: Gunicorn's configuration runs the validator again.
         return value
+
+
+def own(cfg: Any, key: str) -> Any:
+    """Return the value of one of the image's own settings, for Gunicorn's configuration `cfg`.
+
+    Under plain `gunicorn -c` that was made before Gunicorn knew of them, so they come from the environment there.
+    """
+    if key in cfg.settings:
+        return cfg.settings[key].get()
+    from paddock.settings.environment import resolve
+
+    return resolve(os.environ).values[key].value

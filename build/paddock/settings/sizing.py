@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from paddock.processes import read_text
+
 MIB = 1024**2
 
 WORKER_MEMORY = 128 * MIB
@@ -113,14 +115,6 @@ def _integer(text: str) -> int | None:
     """A positive number, or None: `max`, -1 and what is no number at all mean that there is no limit."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) > 0 else None
-
-
-def read_text(file: Path) -> str:
-    """Return what a file of the kernel's says; nothing where it cannot be read."""
-    try:
-        return file.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def cgroups(root: Path, controller: str) -> Iterator[Path]:

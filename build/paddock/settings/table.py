@@ -7,11 +7,11 @@ line can set it like any other.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 from paddock.logs import atoms
+from paddock.settings import app_module
 from paddock.settings.parsers import (
     LEVELS,
     MEBIBYTE,
@@ -86,10 +86,9 @@ def _words(*choices: str) -> Choice:
 
 
 def _application(text: str) -> str:
-    from paddock.application import loading
 
     try:
-        loading.parse(text)
+        app_module.parse(text)
     except ValueError as error:
         raise Rejected(str(error)) from None
     return text
@@ -636,18 +635,6 @@ UVICORN_REPLACED = {
 """Uvicorn's options that Gunicorn reaches, and the variable to use instead of `UVICORN_<NAME>`."""
 
 
-def own(cfg: Any, key: str) -> Any:
-    """Return the value of one of the image's own settings, for Gunicorn's configuration `cfg`.
-
-    Under plain `gunicorn -c` that was made before Gunicorn knew of them, so they come from the environment there.
-    """
-    if key in cfg.settings:
-        return cfg.settings[key].get()
-    from paddock.settings.environment import resolve
-
-    return resolve(os.environ).values[key].value
-
-
 def register() -> None:
     """Make the image's own settings known to Gunicorn, for `Config` objects that are created from then on.
 
@@ -680,3 +667,7 @@ def _declaration(setting: Setting, taken: set[str]) -> dict[str, Any]:
         "default": setting.default,
         "desc": setting.help,
     }
+
+
+SHUTDOWN_SHARE = 0.25
+"""The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""

@@ -17,15 +17,13 @@ from gunicorn.http2 import H2_MIN_VERSION, is_http2_available
 from gunicorn.util import parse_address
 from gunicorn.workers.base import Worker
 
-from paddock.application.loading import FORCED, Kind, mismatch
-from paddock.arbiter.watcher import Sources
+from paddock.application.kinds import FORCED, Kind, mismatch
 from paddock.errors import Problem
 from paddock.logs import atoms
-from paddock.logs.access import is_own_way
-from paddock.settings.classes import CLASSES, short_name
-from paddock.settings.environment import DEFAULT, ENVIRONMENT, Value
-from paddock.settings.table import BY_KEY, UVICORN, own
-from paddock.workers.base import SHUTDOWN_SHARE
+from paddock.settings.classes import CLASSES, is_own_way, short_name
+from paddock.settings.environment import DEFAULT, ENVIRONMENT, Value, own
+from paddock.settings.table import BY_KEY, SHUTDOWN_SHARE, UVICORN
+from paddock.start.sources import Sources
 
 Origins = Mapping[str, Value]
 

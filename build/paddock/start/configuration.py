@@ -17,19 +17,20 @@ from typing import Any, NoReturn
 from gunicorn.app.base import Application
 
 from paddock import packages
-from paddock.application import finding, loading
+from paddock.application import finding, kinds, loading
 from paddock.application.preload import Snapshot, freeze, inspect_after_import, sentence
 from paddock.arbiter.arbiter import Arbiter
-from paddock.arbiter.watcher import Sources, leaving_it_to_the_arbiter
+from paddock.arbiter.watcher import leaving_it_to_the_arbiter
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError, where
 from paddock.health.state import State, listeners_of
 from paddock.metrics.board import giving_slots, leaving_the_board
 from paddock.settings import certificates
 from paddock.settings.classes import class_path
-from paddock.settings.environment import DEFAULT, Value, export_secrets, resolve
+from paddock.settings.environment import DEFAULT, Value, export_secrets, own, resolve
 from paddock.settings.parsers import Boolean, parse
-from paddock.settings.table import BY_KEY, own, register
-from paddock.start import checks, log_config
+from paddock.settings.table import BY_KEY, register
+from paddock.start import checks, log_config, messages
+from paddock.start.sources import Sources
 from paddock.workers.base import announcing, guarding
 from paddock.workers.shared import giving_marks, leaving_the_others
 
@@ -89,7 +90,7 @@ class Server(Application):  # type: ignore[misc]
         self.origins, self.problems, self.warnings, self.notes = {}, [], [], []
         self.load_default_config()
         self.load_config()
-        log_config.follow(own(self.cfg, "log_format"), self.cfg.loglevel)
+        messages.follow(own(self.cfg, "log_format"), self.cfg.loglevel)
         self.finish()
         if self.problems:
             raise ConfigurationError(self.problems)
@@ -277,7 +278,7 @@ class Server(Application):  # type: ignore[misc]
             freeze()
         return served
 
-    def load_application(self) -> tuple[Any, loading.Kind]:
+    def load_application(self) -> tuple[Any, kinds.Kind]:
         """Import the application and check that the worker class can serve it; return it and what it is.
 
         Raises:
@@ -301,12 +302,12 @@ class Server(Application):  # type: ignore[misc]
             self.cfg.worker_class.prepare(self.cfg)
         Arbiter(self).run()
 
-    def late_warnings(self, kind: loading.Kind) -> list[str]:
+    def late_warnings(self, kind: kinds.Kind) -> list[str]:
         """Return what only the imported application tells to have no effect, or to fail."""
         found = [] if checks.known_kind(self.cfg) else checks.without_effect(self.cfg, self.origins, kind)
         return found + checks.nested_loop(self.cfg, kind)
 
-    def summary(self, kind: loading.Kind) -> str:
+    def summary(self, kind: kinds.Kind) -> str:
         """Return, in a line, what would be served and how."""
         worker = checks.serves(self.cfg, kind)
         number = "1 worker" if self.cfg.workers == 1 else f"{self.cfg.workers} workers"

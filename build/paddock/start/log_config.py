@@ -6,20 +6,13 @@ import json
 import logging
 import os
 import runpy
-import sys
-import threading
 import tomllib
 from typing import Any
 
 from paddock.errors import Problem, where
 from paddock.processes import fork
-from paddock.settings.parsers import LEVELS, LogFile
-from paddock.settings.table import own
-from paddock.text.formats import IMAGE, formatter, text_of
-from paddock.text.output import OutputHandler
-
-PYTHON = "python"
-"""The logger of what Python would print by itself: exceptions that nobody catches."""
+from paddock.settings.environment import own
+from paddock.settings.parsers import LogFile
 
 DICTIONARY = "LOGGING"
 """The name of the dictionary in a Python file."""
@@ -27,104 +20,7 @@ DICTIONARY = "LOGGING"
 GUNICORNS = ("logconfig", "logconfig_json", "logconfig_dict")
 
 
-class ServerLogger(logging.Logger):
-    """A logger that cannot be disabled.
-
-    `dictConfig` and `fileConfig` disable every logger that they do not name, unless told not to, and applications call
-    them: a failed start would have no reason, and there would be neither tracebacks nor an access log.
-    https://docs.python.org/3/library/logging.config.html#dictionary-schema-details
-    """
-
-    @property
-    def disabled(self) -> bool:
-        """Always False."""
-        return False
-
-    @disabled.setter
-    def disabled(self, value: bool) -> None:
-        pass
-
-
-_early: logging.Handler | None = None
-
-
-def begin(log_format: str, level: str, whole: bool) -> None:
-    """Log on stderr until the servers' logger is there.
-
-    `whole` says whether that is for everything, with what Python would print by itself, and not for the image's own
-    messages alone.
-    """
-    global _early
-    if _early is None:
-        try:
-            _early = OutputHandler(sys.stderr)
-        except (OSError, ValueError):
-            _early = logging.NullHandler()
-    for name in (IMAGE, None) if whole else (IMAGE,):
-        logging.getLogger(name).addHandler(_early)
-    logging.getLogger(IMAGE).propagate = False
-    protect(IMAGE)
-    follow(log_format, level)
-    if whole:
-        catch()
-
-
-def follow(log_format: str, level: str) -> None:
-    """Change the format and the level of what `begin` has begun, where that has not ended."""
-    if _early:
-        _early.setFormatter(formatter(log_format))
-        for log in (logging.getLogger(IMAGE), logging.getLogger()):
-            if _early in log.handlers:
-                log.setLevel(LEVELS[level])
-
-
-def end(log: logging.Logger) -> None:
-    """Let a logger no longer write where `begin` said."""
-    if _early:
-        log.removeHandler(_early)
-
-
-def protect(*names: str) -> None:
-    """See to it that no configuration of the application's disables the loggers `names`."""
-    for name in names:
-        logging.getLogger(name).__class__ = ServerLogger
-
-
 # --- What Python prints by itself ---
-
-
-def catch() -> None:
-    """Log what Python would print on stderr: warnings, and exceptions that nobody catches or can catch."""
-    sys.excepthook = _uncaught
-    threading.excepthook = _uncaught_in_thread
-    sys.unraisablehook = _unraisable
-    logging.captureWarnings(True)
-
-
-def _uncaught(kind: Any, error: Any, trace: Any) -> None:
-    logging.getLogger(PYTHON).critical("Uncaught exception: %s", kind.__name__, exc_info=(kind, error, trace))
-
-
-def _uncaught_in_thread(args: Any) -> None:
-    if args.exc_type is not SystemExit:
-        thread = args.thread.name if args.thread else "that has ended"
-        text = f"Uncaught exception in thread {thread}: {args.exc_type.__name__}"
-        logging.getLogger(PYTHON).error("%s", text, exc_info=args[:3])
-
-
-def _unraisable(args: Any) -> None:
-    """Log an exception that cannot be raised where it happens, such as in a destructor."""
-    what = args.err_msg or "Exception ignored in"
-    if args.object is not None:
-        what += f": {_shown(args.object)}"
-    logging.getLogger(PYTHON).warning("%s", what, exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
-
-
-def _shown(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception:
-        return text_of(value)
 
 
 # --- LOG_CONFIG ---

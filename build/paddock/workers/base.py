@@ -15,18 +15,18 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
-from paddock.application.loading import Kind, resolve
+from paddock.application.kinds import Kind
+from paddock.application.loading import resolve
 from paddock.errors import EXIT_FAILURE
 from paddock.http.record import Observer, Observers
-from paddock.logs.access import AccessLog, access_log, is_own_way
+from paddock.logs.access import AccessLog, access_log
 from paddock.metrics.slots import Counter, Slot
-from paddock.settings.table import own
+from paddock.settings.classes import is_own_way
+from paddock.settings.environment import own
+from paddock.settings.table import SHUTDOWN_SHARE
 from paddock.workers.dump import descriptor
 from paddock.workers.shared import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
 from paddock.workers.watchdog import Watchdog, reset_signals
-
-SHUTDOWN_SHARE = 0.25
-"""The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 """Blocked from the fork until the worker has its handlers: the arbiter's, which it inherits, would swallow them."""

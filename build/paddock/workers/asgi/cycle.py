@@ -5,13 +5,21 @@ An ASGI middleware would know as much, for several times the cost, and nothing o
 
 from __future__ import annotations
 
-from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from paddock.http.ids import CURRENT, request_id
-from paddock.http.record import CLIENT_GONE, NOT_ACCEPTED, Observers, environ_of, unquoted
-from paddock.logs.access import HEALTH_AGENT, UNLOGGED, Receive, Scope, Send, is_health_check
+from paddock.http.interface import Receive, Scope, Send
+from paddock.http.record import (
+    CLIENT_GONE,
+    HEALTH_AGENT,
+    NOT_ACCEPTED,
+    UNLOGGED,
+    Observers,
+    environ_of,
+    is_health_check,
+    unquoted,
+)
 from paddock.text.formats import escape
 
 if TYPE_CHECKING:
@@ -20,14 +28,6 @@ else:
     Base = object
 
 HEALTH_CHECK = (b"user-agent", HEALTH_AGENT.encode())
-
-HTTPTOOLS = "uvicorn.protocols.http.httptools_impl"
-
-MODULES = {
-    "h11": ("uvicorn.protocols.http.h11_impl",),
-    "zttp": ("uvicorn.protocols.http.zttp_impl", "uvicorn.protocols.http.zttp_h2_impl"),
-}
-"""Where Uvicorn's protocols look their class of cycles up, by the value of UVICORN_HTTP; any other is httptools."""
 
 
 class Asked:
@@ -276,40 +276,3 @@ class Socket(Asked):
 def decoded(fields: Any) -> list[tuple[str, str]]:
     """Return header fields as text."""
     return [(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in fields]
-
-
-def observe(http: str, observers: Observers, root_path: str, id_header: str | None, in_flight: set[Any]) -> Any:
-    """Let Uvicorn's protocol for UVICORN_HTTP, which is `http`, make cycles that tell `observers` and have ids.
-
-    Those that are being served are `in_flight`.
-
-    Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap
-    an ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
-    """
-    # It builds on this module.
-    from paddock.workers.asgi.on_httptools import HttpToolsCycle
-
-    own = {
-        "observers": observers,
-        "in_flight": in_flight,
-        "root_path": root_path,
-        "id_header": id_header.lower().encode("ascii") if id_header else b"",
-    }
-    for name in MODULES.get(http, (HTTPTOOLS,)):
-        module: Any = import_module(name)
-        mixin = HttpToolsCycle if name == HTTPTOOLS else Cycle
-        before = module.RequestResponseCycle
-        # Uvicorn's own, where a worker before this one has put something in its place.
-        base = before.__bases__[1] if issubclass(before, Cycle) else before
-        module.RequestResponseCycle = type("Cycle", (mixin, base), own)
-    socket = type("Socket", (Socket,), own)
-
-    def wrap(application: Any) -> Any:
-        def front(scope: Scope, receive: Receive, send: Send) -> Any:
-            if scope["type"] == "websocket":
-                return socket(scope, receive, send).serve(application)
-            return application(scope, receive, send)
-
-        return front
-
-    return wrap

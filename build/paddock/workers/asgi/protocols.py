@@ -15,7 +15,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from paddock.http.limits import PHRASES, Limits, answer
-from paddock.http.record import NOBODY, Observers
+from paddock.http.record import Observers
 
 HEAD = "head"
 BODY = "body"
@@ -272,22 +272,3 @@ def give_up(cycle: Any, status: int = 0) -> None:
     cycle.message_event.set()
     if end := getattr(cycle, "end", None):
         end(status)
-
-
-def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> type[asyncio.Protocol] | str:
-    """Return what Uvicorn shall use for a value of UVICORN_HTTP: a class with `limits`, or the name of one without.
-
-    The `observers` are told of those that it refuses for want of a request.
-    """
-    attributes = {"limits": limits, "clock": Clock(), "observers": observers}
-    if name == "zttp":
-        return name
-    if name == "h11":
-        # Its parser is not needed otherwise, and takes a while to load.
-        from paddock.workers.asgi.on_h11 import H11
-
-        return type("H11", (H11,), attributes)
-    # It builds on this module.
-    from paddock.workers.asgi.on_httptools import HttpTools
-
-    return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine})

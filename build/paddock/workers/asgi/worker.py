@@ -33,18 +33,18 @@ from gunicorn.sock import ssl_context
 from uvicorn.config import HTTP_PROTOCOLS, LIFESPAN, LOOP_FACTORIES, WS_PROTOCOLS
 from uvicorn.importer import import_from_string
 
-from paddock.application.loading import Kind
+from paddock.application.kinds import Kind
 from paddock.errors import closed
 from paddock.http import descriptors, forwarded, ids, root_path
+from paddock.http.interface import Receive, Scope, Send
 from paddock.http.limits import Limits
 from paddock.http.readiness import in_front
-from paddock.logs.access import Receive, Scope, Send
-from paddock.settings.table import BY_KEY, UVICORN, own
+from paddock.settings.environment import own
+from paddock.settings.table import BY_KEY, UVICORN
 from paddock.start.checks import nested_loop
 from paddock.text.output import waiting
 from paddock.workers.asgi.accepting import Acceptor
-from paddock.workers.asgi.cycle import observe
-from paddock.workers.asgi.protocols import protocol_class
+from paddock.workers.asgi.implementations import observe, protocol_class
 from paddock.workers.base import LINGER, BootingWorker, ignore_stop_signals
 from paddock.workers.shared import announce_ready
 

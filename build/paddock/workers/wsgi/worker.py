@@ -14,7 +14,7 @@ from paddock.http import descriptors, forwarded, ids, root_path
 from paddock.http.ids import CURRENT, request_id
 from paddock.http.readiness import in_front
 from paddock.http.record import CLIENT_GONE, Answered
-from paddock.settings.table import own
+from paddock.settings.environment import own
 from paddock.workers.base import LINGER, BootingWorker
 from paddock.workers.shared import announce_ready
 from paddock.workers.watchdog import watched
