@@ -68,18 +68,18 @@ def main(arguments: Sequence[str]) -> int:
 def serve(arguments: list[str]) -> int:
     """Check everything, run the start hooks, and become Gunicorn's arbiter."""
     from paddock.http.descriptors import raise_limit
-    from paddock.start.configuration import Server
+    from paddock.start.configuration import Configuration
     from paddock.start.hooks import run_start_hooks
 
     hooks = HOOKS.is_dir() and any(HOOKS.iterdir())
-    server = Server(arguments, os.environ, final=not hooks)
+    server = Configuration(arguments, os.environ, final=not hooks)
     server.announce(STARTING)
     if hooks:
         with raising_signals():
             exported = run_start_hooks(HOOKS, os.environ, lambda message: say(logging.INFO, message))
         os.environ.clear()
         os.environ.update(exported)
-        server = Server(arguments, os.environ)
+        server = Configuration(arguments, os.environ)
     raise_limit()
     server.run()
     return 0
@@ -103,9 +103,9 @@ def raising_signals() -> Iterator[None]:
 
 def check(arguments: list[str]) -> int:
     """Validate everything, import the application, and say what it is; no start hooks, nothing listens."""
-    from paddock.start.configuration import Server
+    from paddock.start.configuration import Configuration
 
-    server = Server([word for word in arguments if word != "--packages"], os.environ)
+    server = Configuration([word for word in arguments if word != "--packages"], os.environ)
     _, kind = server.load_application()
     for warning in server.warnings + server.late_warnings(kind):
         say(logging.WARNING, warning)
@@ -129,10 +129,10 @@ def print_packages() -> None:
 def config(arguments: list[str]) -> int:
     """Print every effective setting, its value and where that came from."""
     from paddock.settings.listing import effective_settings, text_table
-    from paddock.start.configuration import Server
+    from paddock.start.configuration import Configuration
 
     as_json = "--json" in arguments
-    server = Server([word for word in arguments if word != "--json"], os.environ, find_application=False)
+    server = Configuration([word for word in arguments if word != "--json"], os.environ, find_application=False)
     rows = effective_settings(server)
     print(
         json.dumps(rows, indent=2, default=str) if as_json else text_table(rows, ("name", "value", "source", "origin"))

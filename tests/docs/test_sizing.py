@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import wait_until
-from paddock.settings.sizing import MIB, Limits, size
+from paddock.settings.sizing import MIB, Resources, size
 from page import ROOT
 
 PAGE = (ROOT / "docs" / "sizing.md").read_text()
@@ -38,7 +38,7 @@ def test_the_table_has_every_size():
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 def test_table(row):
     total, containers, limit, memory, unit, workers, _ = row
-    limits = Limits(cpus=64, cpu_quota=float(limit), memory=int(memory) * MIB * {"MiB": 1, "GiB": 1024}[unit])
+    limits = Resources(cpus=64, cpu_quota=float(limit), memory=int(memory) * MIB * {"MiB": 1, "GiB": 1024}[unit])
 
     assert int(containers) * float(limit) == float(total)
     assert size(limits, max_workers=16).workers == int(workers)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from paddock.http import ids
 from paddock.http.record import HEALTH_AGENT, Answered, Exchange, is_health_check
 from paddock.logs import atoms
-from paddock.logs.access import LONGEST, AccessLog, Exclude, access_log
+from paddock.logs.access import LONGEST_LINE, AccessLog, Exclude, access_log
 from paddock.logs.fast import scope_line
 from paddock.logs.logger import Logger
 from paddock.settings.table import register
@@ -231,7 +231,7 @@ def test_asgi_and_wsgi_say_the_same_and_nothing_forges_a_line(raw: bytes, query:
 @given(raw=PATHS, query=VALUES, headers=FIELDS)
 @PROPERTY
 def test_json_is_json(raw: bytes, query: bytes, headers: Any) -> None:
-    for form in (atoms.JSON, atoms.DEFAULT, atoms.COMMON):
+    for form in (atoms.JSON, atoms.DEFAULT_LINE, atoms.COMMON):
         written = AccessLog(Logger(plain()), "json", form, "X-Request-ID")
         for make in KINDS.values():
             line = written.line(make(raw, query, headers))
@@ -300,7 +300,7 @@ def test_a_long_line_is_cut_so_that_a_pipe_takes_it_whole(
 
     written = capfd.readouterr().out
     assert written.count("\n") == 1
-    assert len(written.encode()) <= LONGEST
+    assert len(written.encode()) <= LONGEST_LINE
     assert "…" in (written if form == "default" else json.loads(written)["user_agent"])
     if form == "default":
         assert '"' not in re.sub(r'"(?:[^"\\]|\\.)*"', "", written)

@@ -125,7 +125,7 @@ def test_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_accepting_pauses_where_nothing_makes_room(
     monkeypatch: pytest.MonkeyPatch, number: int, makes_room: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(descriptors, "PAUSE", 3600.0)
+    monkeypatch.setattr(descriptors, "SHORTAGE_PAUSE", 3600.0)
     listener = Listener(number)
 
     async def turns() -> None:
@@ -146,7 +146,7 @@ def test_accepting_pauses_where_nothing_makes_room(
 
 
 def test_accepting_goes_on_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descriptors, "PAUSE", 0.01)
+    monkeypatch.setattr(descriptors, "SHORTAGE_PAUSE", 0.01)
     listener, enough = Listener(errno.EMFILE), asyncio.Event()
 
     def make_room() -> bool:
@@ -165,7 +165,7 @@ def test_accepting_goes_on_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("number", sorted(descriptors.SHORTAGES), ids=errno.errorcode.get)
 def test_the_metrics_exporter_pauses(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    monkeypatch.setattr(descriptors, "PAUSE", 3600.0)
+    monkeypatch.setattr(descriptors, "SHORTAGE_PAUSE", 3600.0)
     listener = Listener(number)
 
     async def turns() -> None:

@@ -22,13 +22,13 @@ from paddock.settings.environment import (
     value_of,
 )
 from paddock.settings.parsers import Integer
-from paddock.settings.sizing import Limits
+from paddock.settings.sizing import Resources
 from paddock.settings.table import SETTINGS, Setting
 
 
 @pytest.fixture(autouse=True)
 def three_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "read_limits", lambda: Limits(cpus=3, cpu_quota=None, memory=None))
+    monkeypatch.setattr(environment, "read_limits", lambda: Resources(cpus=3, cpu_quota=None, memory=None))
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ from paddock.settings.parsers import (
 )
 from paddock.settings.table import SETTINGS, Setting, register
 from paddock.start import checks
-from paddock.start.configuration import Server
+from paddock.start.configuration import Configuration
 
 TLS = Path(__file__).parent / "tls"
 
@@ -245,7 +245,7 @@ def application(tmp_path, monkeypatch):
 def test_whole_configuration_never_raises_anything_else(application, environ):
     """Every layer and every check of settings together."""
     try:
-        server = Server([], environ)
+        server = Configuration([], environ)
     except ConfigurationError:
         return
     assert server.cfg.workers >= 1

@@ -99,7 +99,7 @@ Check = Callable[[], tuple[int, str]]
 @pytest.fixture
 def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Check:
     """Run the check with the test's own directory, and no state and no process of the machine's."""
-    monkeypatch.setattr(health, "HERE", str(tmp_path / "paddock"))
+    monkeypatch.setattr(health, "PACKAGE", str(tmp_path / "paddock"))
     find = State.read
 
     def only_ours(directory: str) -> State | None:
@@ -245,7 +245,7 @@ def test_http_1_0_without_a_reason_phrase(check: Check, tmp_path: Path) -> None:
 
 
 def test_a_server_that_never_answers(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "SECONDS", 0.05)
+    monkeypatch.setattr(health, "TIME_LIMIT", 0.05)
     with tcp() as silent:
         silent.listen()
         serve(tmp_path, silent.getsockname())
@@ -256,7 +256,7 @@ def test_a_server_that_never_answers(check: Check, tmp_path: Path, monkeypatch: 
 def test_a_tls_server_that_never_answers(
     check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client_certificate: bool
 ) -> None:
-    monkeypatch.setattr(health, "SECONDS", 0.05)
+    monkeypatch.setattr(health, "TIME_LIMIT", 0.05)
     with tcp() as silent:
         silent.listen()
         serve(tmp_path, silent.getsockname(), tls=True, client_certificate=client_certificate)
@@ -359,20 +359,20 @@ def process() -> Iterator[Callable[..., None]]:
 
 
 def test_a_server_without_a_state_is_starting(check: Check, process: Callable[..., None]) -> None:
-    process(health.HERE, "serve")
+    process(health.PACKAGE, "serve")
     assert check() == (1, "unhealthy: the server is starting")
 
 
 @pytest.mark.parametrize("command", ["health", "check", "gunicorn", "uvicorn", "config"])
 def test_other_commands_are_no_server(check: Check, process: Callable[..., None], command: str) -> None:
-    process(health.HERE, command, "app:app")
+    process(health.PACKAGE, command, "app:app")
     assert check()[0] == 0
 
 
 def test_the_servers_of_other_containers_do_not_count(
     check: Check, process: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process(health.HERE, "serve")
+    process(health.PACKAGE, "serve")
     monkeypatch.setattr(health, "_mount_namespace", lambda _proc, process: process)
     assert check()[0] == 0
 
@@ -380,11 +380,11 @@ def test_the_servers_of_other_containers_do_not_count(
 @pytest.mark.parametrize(
     ("arguments", "server"),
     [
-        (["python", health.HERE, "serve"], True),
-        (["python", health.HERE, "app.main:app"], True),
-        (["python", health.HERE, "--workers", "4"], True),
-        (["python", health.HERE], False),
-        (["python", health.HERE, "health"], False),
+        (["python", health.PACKAGE, "serve"], True),
+        (["python", health.PACKAGE, "app.main:app"], True),
+        (["python", health.PACKAGE, "--workers", "4"], True),
+        (["python", health.PACKAGE], False),
+        (["python", health.PACKAGE, "health"], False),
         (["celery", "-A", "app"], False),
         ([""], False),
         ([], False),
@@ -412,7 +412,7 @@ def test_a_closed_output_does_not_change_the_verdict(monkeypatch: pytest.MonkeyP
 
 
 def test_as_the_image_runs_it(tmp_path: Path) -> None:
-    library = os.path.dirname(health.HERE)
+    library = os.path.dirname(health.PACKAGE)
     code = f"import sys; sys.path.append({library!r}); from paddock.health.check import main; status = main(); "
     with Server(answer(200), tcp()) as server:
         serve(tmp_path, server.address)

@@ -10,7 +10,7 @@ import pytest
 
 from paddock.settings.listing import FORMATS, HIDDEN, effective_settings, text_table
 from paddock.settings.table import SETTINGS
-from paddock.start.configuration import Server
+from paddock.start.configuration import Configuration
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def rows_of(environ: dict[str, str], *flags: str) -> dict[str, dict[str, object]
     # gunicorn_conf.py, which is one of the layers, reads the process's own environment.
     os.environ.clear()
     os.environ.update(environ)
-    server = Server(list(flags), os.environ, find_application=False)
+    server = Configuration(list(flags), os.environ, find_application=False)
     return {str(row["name"]): row for row in effective_settings(server)}
 
 

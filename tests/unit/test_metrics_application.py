@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from paddock.errors import ConfigurationError
-from paddock.metrics.multiprocess import DIRECTORY, Application, Files
+from paddock.metrics.multiprocess import DIRECTORY, ApplicationMetrics, Files
 
 LOG = logging.getLogger("metrics.test")
 
@@ -64,13 +64,13 @@ def workers(files: Files) -> Iterator[list[subprocess.Popen[bytes]]]:
         process.communicate()
 
 
-def page(application: Application, openmetrics: bool = False) -> list[str]:
+def page(application: ApplicationMetrics, openmetrics: bool = False) -> list[str]:
     """Return the lines of the application's part of the page."""
     return application.page(openmetrics).decode().splitlines()
 
 
 def test_figures_of_all_processes(files: Files, workers: list[subprocess.Popen[bytes]]) -> None:
-    lines = page(Application(files, LOG))
+    lines = page(ApplicationMetrics(files, LOG))
 
     assert 'laps_total{driver="Ada"} 6.0' in lines
     assert "cars 4.0" in lines
@@ -81,7 +81,7 @@ def test_figures_of_all_processes(files: Files, workers: list[subprocess.Popen[b
 
 @pytest.mark.parametrize("reap", [True, False], ids=["reaped", "zombie"])
 def test_a_process_that_has_ended(files: Files, workers: list[subprocess.Popen[bytes]], reap: bool) -> None:
-    application = Application(files, LOG)
+    application = ApplicationMetrics(files, LOG)
     page(application)
     dead, living = workers
     dead.kill()
@@ -96,14 +96,14 @@ def test_a_process_that_has_ended(files: Files, workers: list[subprocess.Popen[b
 
 
 def test_openmetrics_without_its_last_line(files: Files, workers: list[subprocess.Popen[bytes]]) -> None:
-    lines = page(Application(files, LOG), True)
+    lines = page(ApplicationMetrics(files, LOG), True)
 
     assert "# TYPE laps counter" in lines
     assert "# EOF" not in lines
 
 
 def test_the_images_own_names(files: Files, workers: list[subprocess.Popen[bytes]]) -> None:
-    assert not [line for line in page(Application(files, LOG)) if "paddock_" in line]
+    assert not [line for line in page(ApplicationMetrics(files, LOG)) if "paddock_" in line]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_file_that_is_broken(
 ) -> None:
     (files.path / "counter_99.db").write_bytes(content)
     (files.path / "gauge.db").write_bytes(content)
-    application = Application(files, LOG)
+    application = ApplicationMetrics(files, LOG)
 
     for _ in range(3):
         assert 'laps_total{driver="Ada"} 6.0' in page(application)
@@ -128,12 +128,12 @@ def test_a_file_that_is_broken(
 def test_a_file_that_is_being_made(files: Files, caplog: pytest.LogCaptureFixture) -> None:
     (files.path / "counter_99.db").touch()
 
-    assert page(Application(files, LOG)) == []
+    assert page(ApplicationMetrics(files, LOG)) == []
     assert not caplog.records
 
 
 def test_a_directory_that_has_gone(files: Files, caplog: pytest.LogCaptureFixture) -> None:
-    application = Application(files, LOG)
+    application = ApplicationMetrics(files, LOG)
     files.remove()
 
     for openmetrics in (False, True, False):

@@ -165,12 +165,12 @@ def test_one_after_the_other_by_pieces(begin: Callable[..., Board]) -> None:
 
 def test_slow_clients_keep_nobody_out(begin: Callable[..., Board], monkeypatch: pytest.MonkeyPatch) -> None:
     # The exporter stands back behind everybody else, and a busy machine may leave it little.
-    monkeypatch.setattr(exporter, "PATIENCE", 600.0)
+    monkeypatch.setattr(exporter, "SCRAPE_PATIENCE", 600.0)
     board = begin()
     ask(board, b"GET /metrics HTTP/1.1\r\n\r\n")
-    few = descriptors(board) + exporter.AT_ONCE
+    few = descriptors(board) + exporter.MOST_SCRAPES
     with ExitStack() as stack:
-        for number in range(4 * exporter.AT_ONCE):
+        for number in range(4 * exporter.MOST_SCRAPES):
             slow = stack.enter_context(connect(board))
             with suppress(BrokenPipeError, ConnectionResetError):
                 slow.sendall(b"GET /metrics HTTP/1.1\r\nX: "[: number % 20])
@@ -187,7 +187,7 @@ def descriptors(board: Board) -> int:
 
 
 def test_a_client_that_never_ends_its_request(begin: Callable[..., Board], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "PATIENCE", 0.2)
+    monkeypatch.setattr(exporter, "SCRAPE_PATIENCE", 0.2)
     board = begin()
     with connect(board) as connection:
         connection.sendall(b"GET /metrics HTTP/1.1\r\n")
@@ -199,14 +199,14 @@ def test_a_head_without_end(begin: Callable[..., Board]) -> None:
     board = begin()
     with connect(board) as connection:
         with suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall(b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 4 * exporter.HEAD_LIMIT)
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 4 * exporter.SCRAPE_HEAD)
 
         assert receive(connection) == b""
     assert ask(board, b"GET /metrics HTTP/1.1\r\n\r\n")[1]
 
 
 def test_a_client_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "PATIENCE", 0.2)
+    monkeypatch.setattr(exporter, "SCRAPE_PATIENCE", 0.2)
 
     async def serve(listener: socket.socket) -> None:
         listener.setblocking(False)
@@ -245,7 +245,7 @@ def test_it_is_started_again_but_not_at_once_each_time(
     tend(board)
     assert board.pid == 0, "it had only just been started"
 
-    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + board_module.PAUSE)
+    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + board_module.EXPORTER_PAUSE)
     tend(board)
     assert board.pid not in (0, first)
     assert ask(board, b"GET /metrics HTTP/1.1\r\n\r\n")[1]

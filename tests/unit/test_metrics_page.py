@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from paddock.metrics.figures import Figures
 from paddock.metrics.page import END, Family, render, wants_openmetrics
 from paddock.metrics.slots import BUCKETS, METHODS, STATUSES, Counter, Slots
-from paddock.metrics.tally import REASONS, STATES, WANTED, Workers
+from paddock.metrics.tally import REASONS, STATES, WANTED, WorkerCounts
 
 NAMES = {
     "paddock_http_requests": "counter",
@@ -52,7 +52,7 @@ def read(page: bytes, openmetrics: bool) -> dict[str, SimpleNamespace]:
 @pytest.fixture
 def figures() -> Figures:
     """A server of two workers, of which one is this process, after some requests."""
-    slots, workers = Slots(), Workers()
+    slots, workers = Slots(), WorkerCounts()
     slot = slots.take(4)
     slot.occupy(os.getpid(), 1.0)
     slot.threads = 4

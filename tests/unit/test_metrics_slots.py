@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from paddock.metrics.slots import BUCKETS, CHUNK, METHODS, STATUSES, Counter, Slot, Slots
-from paddock.metrics.tally import REASONS, STATES, WANTED, Workers
+from paddock.metrics.slots import BUCKETS, METHODS, SLOTS_AT_ONCE, STATUSES, Counter, Slot, Slots
+from paddock.metrics.tally import REASONS, STATES, WANTED, WorkerCounts
 
 
 def exchange(method: str = "GET", status: int = 200, seconds: float = 0.003, **more: Any) -> Any:
@@ -255,16 +255,16 @@ def test_a_reader_never_sees_less_than_before() -> None:
 
 def test_more_workers_than_slots() -> None:
     slots = Slots()
-    taken = [slots.take(2) for _ in range(2 * CHUNK + 1)]
+    taken = [slots.take(2) for _ in range(2 * SLOTS_AT_ONCE + 1)]
 
-    assert [slot.number for slot in taken] == list(range(2 * CHUNK + 1))
+    assert [slot.number for slot in taken] == list(range(2 * SLOTS_AT_ONCE + 1))
     for slot in taken:
         count(Counter(slot), exchange())
     for slot in taken:
         slots.give_back(slot)
     assert slots.take(2).number == 0
-    assert slots.total().statuses("GET")["2xx"] == 2 * CHUNK + 1
-    assert len(slots.all) == 3 * CHUNK
+    assert slots.total().statuses("GET")["2xx"] == 2 * SLOTS_AT_ONCE + 1
+    assert len(slots.all) == 3 * SLOTS_AT_ONCE
 
 
 def test_a_worker_with_more_threads_takes_a_larger_slot() -> None:
@@ -275,7 +275,7 @@ def test_a_worker_with_more_threads_takes_a_larger_slot() -> None:
     large = slots.take(64)
 
     assert len(large.lanes) > 64
-    assert large.number == CHUNK
+    assert large.number == SLOTS_AT_ONCE
     assert slots.take(1).number == 0
 
 
@@ -291,7 +291,7 @@ def test_who_is_in_a_slot() -> None:
 
 
 def test_numbers_of_workers() -> None:
-    workers = Workers()
+    workers = WorkerCounts()
     for number, name in enumerate((*STATES, *REASONS, WANTED)):
         workers[name] = number
 

@@ -11,7 +11,7 @@ from weakref import WeakSet
 import pytest
 
 from front import connected, front, turn_until
-from paddock.workers.asgi.protocols import PIECE, READ, WAITING
+from paddock.workers.asgi.protocols import FED_AT_ONCE, READ, WAITING
 
 SHORTEST = b"GET / HTTP/1.1\r\nhost:\r\n\r\n"
 MANY = {"auto": 14_000, "h11": 2_000}
@@ -80,12 +80,12 @@ def test_no_more_is_read_than_can_be_answered(http: str) -> None:
         assert application.seen == 1
         # Though the application has asked for a body.
         assert not client.reading
-        assert len(made.pipeline) <= WAITING + PIECE // len(SHORTEST) + 1
+        assert len(made.pipeline) <= WAITING + FED_AT_ONCE // len(SHORTEST) + 1
         application.may_answer.set()
         await turn_until(lambda: application.seen > 2 * WAITING)
         application.may_answer.clear()
         assert not client.reading
-        assert len(made.pipeline) <= WAITING + PIECE // len(SHORTEST) + 1
+        assert len(made.pipeline) <= WAITING + FED_AT_ONCE // len(SHORTEST) + 1
         application.may_answer.set()
         await turn_until(lambda: application.seen == MANY[http] and not made.tasks)
         assert client.reading
@@ -121,7 +121,7 @@ def test_one_by_one() -> None:
 
 
 @HTTP
-@pytest.mark.parametrize("size", [0, 1, PIECE - 40, PIECE, 5 * PIECE + 1, READ - 100])
+@pytest.mark.parametrize("size", [0, 1, FED_AT_ONCE - 40, FED_AT_ONCE, 5 * FED_AT_ONCE + 1, READ - 100])
 def test_bodies_of_many_pieces(http: str, size: int) -> None:
     bodies = []
 

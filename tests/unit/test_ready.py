@@ -214,7 +214,7 @@ def test_slow_clients_have_their_time(respond: Any, tcp: socket.socket, monkeypa
 
 
 def test_more_than_at_once(respond: Any, tcp: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responder_module, "AT_ONCE", 3)
+    monkeypatch.setattr(responder_module, "MOST_ANSWERS", 3)
     respond(tcp)
     slow = [connect(tcp) for _ in range(10)]
 

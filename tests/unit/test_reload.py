@@ -210,14 +210,14 @@ def test_without_events_it_looks_all_the_same(
         raise error
 
     monkeypatch.setattr(watchfiles, "watch", watch)
-    monkeypatch.setattr(reload, "LOOK", 0.01)
+    monkeypatch.setattr(reload, "LOOK_AGAIN", 0.01)
 
     sources = Sources((str(tmp_path),))
     assert next(changes(sources, sources.scan(), lambda: True)) == [str(tmp_path / "a.py")]
 
 
 def test_it_ends_when_the_arbiter_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reload, "LOOK", 0.01)
+    monkeypatch.setattr(reload, "LOOK_AGAIN", 0.01)
     answers = iter([True, True, False, False])
 
     sources = Sources((str(tmp_path),))

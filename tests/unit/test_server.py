@@ -17,7 +17,7 @@ from paddock.application.kinds import Kind
 from paddock.errors import ConfigurationError
 from paddock.settings.environment import DEFAULT, ENVIRONMENT, Value
 from paddock.start import checks
-from paddock.start.configuration import CMD_ARGS, CONF, FLAG, Server
+from paddock.start.configuration import CMD_ARGS, CONF, FLAG, Configuration
 
 Write = Callable[..., str]
 
@@ -48,10 +48,10 @@ def write(app: Path) -> Write:
     return run
 
 
-def serve(*arguments: str, **environ: str) -> Server:
+def serve(*arguments: str, **environ: str) -> Configuration:
     # gunicorn_conf.py, which is one of the layers, reads the process's own environment.
     os.environ.update(environ)
-    return Server(list(arguments), os.environ)
+    return Configuration(list(arguments), os.environ)
 
 
 def refusal(*arguments: str, **environ: str) -> list[str]:
@@ -341,7 +341,7 @@ def test_there_is_no_application(app: Path) -> None:
     (app / "main.py").unlink()
 
     assert only(refusal()).startswith("APP_MODULE: no application found in")
-    assert Server([], {}, find_application=False).cfg.wsgi_app is None
+    assert Configuration([], {}, find_application=False).cfg.wsgi_app is None
 
 
 @pytest.mark.parametrize(

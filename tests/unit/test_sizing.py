@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.settings.sizing import Limits, read_limits, size
+from paddock.settings.sizing import Resources, read_limits, size
 
 GIB = 1024**3
 MIB = 1024**2
@@ -56,7 +56,7 @@ def recorded(name: str) -> dict[str, str]:
     ],
 )
 def test_recorded_tree(tmp_path: Path, tree: str, quota: float, memory: int) -> None:
-    assert read_limits(grow(tmp_path, recorded(tree))) == Limits(8, quota, memory)
+    assert read_limits(grow(tmp_path, recorded(tree))) == Resources(8, quota, memory)
 
 
 def test_every_recorded_tree_is_tested() -> None:
@@ -123,7 +123,7 @@ def test_memory_high_is_no_limit(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_understood_is_no_limit(tmp_path: Path, files: dict[str, str]) -> None:
-    assert read_limits(grow(tmp_path, files)) == Limits(8, None, None)
+    assert read_limits(grow(tmp_path, files)) == Resources(8, None, None)
 
 
 def test_mount_point_with_a_space(tmp_path: Path) -> None:
@@ -156,52 +156,52 @@ def test_the_machine_itself_can_be_read() -> None:
     ("limits", "max_workers", "reason"),
     [
         (
-            Limits(8, 3.5, 2 * GIB),
+            Resources(8, 3.5, 2 * GIB),
             16,
             "4 workers, set by the CPU quota: CPU quota 3.5 of 8 CPUs, memory limit 2.0 GiB allows 12, MAX_WORKERS 16",
         ),
-        (Limits(8, None, None), 16, "8 workers, set by the number of CPUs: 8 CPUs, no memory limit, MAX_WORKERS 16"),
-        (Limits(1, None, None), 16, "1 worker, set by the number of CPUs: 1 CPU, no memory limit, MAX_WORKERS 16"),
-        (Limits(64, None, None), 16, "16 workers, set by MAX_WORKERS: 64 CPUs, no memory limit, MAX_WORKERS 16"),
+        (Resources(8, None, None), 16, "8 workers, set by the number of CPUs: 8 CPUs, no memory limit, MAX_WORKERS 16"),
+        (Resources(1, None, None), 16, "1 worker, set by the number of CPUs: 1 CPU, no memory limit, MAX_WORKERS 16"),
+        (Resources(64, None, None), 16, "16 workers, set by MAX_WORKERS: 64 CPUs, no memory limit, MAX_WORKERS 16"),
         (
-            Limits(2, 6.0, None),
+            Resources(2, 6.0, None),
             16,
             "2 workers, set by the number of CPUs: CPU quota 6 of 2 CPUs, no memory limit, MAX_WORKERS 16",
         ),
         (
-            Limits(2, 1.5, None),
+            Resources(2, 1.5, None),
             16,
             "2 workers, set by the CPU quota: CPU quota 1.5 of 2 CPUs, no memory limit, MAX_WORKERS 16",
         ),
         (
-            Limits(8, None, 512 * MIB),
+            Resources(8, None, 512 * MIB),
             16,
             "3 workers, set by the memory limit: 8 CPUs, memory limit 512 MiB allows 3, MAX_WORKERS 16",
         ),
         (
-            Limits(8, 0.25, 64 * MIB),
+            Resources(8, 0.25, 64 * MIB),
             16,
             "1 worker, set by the memory limit: CPU quota 0.25 of 8 CPUs, memory limit 64 MiB allows 0, MAX_WORKERS 16",
         ),
     ],
 )
-def test_the_reason_names_what_decided(limits: Limits, max_workers: int, reason: str) -> None:
+def test_the_reason_names_what_decided(limits: Resources, max_workers: int, reason: str) -> None:
     assert size(limits, max_workers).reason == reason
 
 
 @pytest.mark.parametrize(
     ("limits", "max_workers", "workers"),
     [
-        (Limits(8, 0.01, None), 16, 1),
-        (Limits(8, 1.0, None), 16, 1),
-        (Limits(8, 1.0001, None), 16, 2),
-        (Limits(8, 3.0, None), 16, 3),
-        (Limits(8, None, 160 * MIB), 16, 1),
-        (Limits(8, None, 320 * MIB), 16, 2),
-        (Limits(8, None, 320 * MIB - 1), 16, 1),
-        (Limits(8, None, 1), 16, 1),
-        (Limits(8, None, None), 1, 1),
+        (Resources(8, 0.01, None), 16, 1),
+        (Resources(8, 1.0, None), 16, 1),
+        (Resources(8, 1.0001, None), 16, 2),
+        (Resources(8, 3.0, None), 16, 3),
+        (Resources(8, None, 160 * MIB), 16, 1),
+        (Resources(8, None, 320 * MIB), 16, 2),
+        (Resources(8, None, 320 * MIB - 1), 16, 1),
+        (Resources(8, None, 1), 16, 1),
+        (Resources(8, None, None), 1, 1),
     ],
 )
-def test_workers(limits: Limits, max_workers: int, workers: int) -> None:
+def test_workers(limits: Resources, max_workers: int, workers: int) -> None:
     assert size(limits, max_workers).workers == workers

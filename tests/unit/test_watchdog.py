@@ -19,7 +19,7 @@ import pytest
 
 from paddock.http.record import NOBODY
 from paddock.text.formats import JsonFormatter, TextFormatter
-from paddock.workers.asgi.cycle import Socket
+from paddock.workers.asgi.cycle import WebSocket
 from paddock.workers.watchdog import Watchdog, watched
 
 BUILD = Path(__file__).parents[2] / "build"
@@ -93,7 +93,7 @@ def test_blocked_loop_is_reported_once_with_path_and_place(log: pytest.LogCaptur
             return asyncio.create_task(Exchange({**scope, "raw_path": b""}, *[None] * 2).serve(application))  # type: ignore[arg-type]
 
         own = {"observers": NOBODY, "in_flight": watchdog.requests, "id_header": b""}
-        Exchange = type("Exchange", (Socket,), own)
+        Exchange = type("Exchange", (WebSocket,), own)
         waiting = serve(method="POST", path="/wait")
         await asyncio.sleep(0)
         started = time.monotonic()

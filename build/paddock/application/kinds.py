@@ -27,7 +27,7 @@ class Kind(Enum):
         return self is not Kind.WSGI
 
 
-class _Doubt(Enum):
+class Doubt(Enum):
     """What an object can be that is no application as it stands."""
 
     FACTORY = "a factory"
@@ -50,8 +50,8 @@ WSGI_WORKERS = re.compile(
 
 def describe(obj: object) -> str:
     """Return what an object is, in words that follow "is": `an ASGI 3 application`, `a factory`, `not callable`."""
-    verdict = _classify(obj)
-    return _with_article(verdict) if isinstance(verdict, Kind) else verdict.value
+    verdict = classify(obj)
+    return with_article(verdict) if isinstance(verdict, Kind) else verdict.value
 
 
 def mismatch(kind: Kind, worker_class: str) -> str | None:
@@ -69,27 +69,27 @@ def mismatch(kind: Kind, worker_class: str) -> str | None:
     else:
         return None
     return (
-        f"is {_with_article(kind)}; WORKER_CLASS={worker_class} serves {serves} applications only: "
+        f"is {with_article(kind)}; WORKER_CLASS={worker_class} serves {serves} applications only: "
         f"leave WORKER_CLASS unset, or set it to {instead}"
     )
 
 
-def _classify(obj: object) -> Kind | _Doubt:
+def classify(obj: object) -> Kind | Doubt:
     """Tell what an object is from its signature alone."""
     try:
-        return _classify_callable(obj) if callable(obj) else _Doubt.NOT_CALLABLE
+        return _classify_callable(obj) if callable(obj) else Doubt.NOT_CALLABLE
     except Exception:
         # As in _signature.
-        return _Doubt.UNCERTAIN
+        return Doubt.UNCERTAIN
 
 
-def _classify_callable(obj: Callable[..., Any]) -> Kind | _Doubt:
+def _classify_callable(obj: Callable[..., Any]) -> Kind | Doubt:
     inner: Any = inspect.unwrap(obj)
     is_class = inspect.isclass(inner)
     is_function = inspect.isroutine(inner) or isinstance(inner, functools.partial) or hasattr(inner, "__code__")
-    signature = _signature(obj if is_class or is_function else inner.__call__)
+    signature = signature_of(obj if is_class or is_function else inner.__call__)
     if signature is None:
-        return _Doubt.UNCERTAIN
+        return Doubt.UNCERTAIN
     if is_class:
         return _classify_class(inner, signature)
     if is_function:
@@ -97,53 +97,53 @@ def _classify_callable(obj: Callable[..., Any]) -> Kind | _Doubt:
     return _classify_instance(inner, signature)
 
 
-def _classify_class(cls: type, signature: inspect.Signature) -> Kind | _Doubt:
+def _classify_class(cls: type, signature: inspect.Signature) -> Kind | Doubt:
     """A class is an application when its instances are the answers: they are awaited, iterated or called."""
-    required = _required(signature)
-    if _needs_keywords(signature):
-        return _Doubt.NEEDS_ARGUMENTS
+    required = required_parameters(signature)
+    if required_keywords(signature):
+        return Doubt.NEEDS_ARGUMENTS
     if required == ["scope"]:
         return Kind.ASGI2
     if len(required) == 3 and hasattr(cls, "__await__"):
         return Kind.ASGI3
     if len(required) == 2 and hasattr(cls, "__iter__"):
         return Kind.WSGI
-    return _Doubt.NEEDS_ARGUMENTS if required else _Doubt.FACTORY
+    return Doubt.NEEDS_ARGUMENTS if required else Doubt.FACTORY
 
 
-def _classify_function(function: object, signature: inspect.Signature) -> Kind | _Doubt:
-    required = _required(signature)
-    is_async = _is_async(function)
-    if _needs_keywords(signature):
-        return _Doubt.NEEDS_ARGUMENTS
+def _classify_function(function: object, signature: inspect.Signature) -> Kind | Doubt:
+    required = required_parameters(signature)
+    is_async = is_coroutine_function(function)
+    if required_keywords(signature):
+        return Doubt.NEEDS_ARGUMENTS
     match required:
         case []:
             if _takes_any_number(signature):
-                return Kind.ASGI3 if is_async else _Doubt.UNCERTAIN
-            return _Doubt.ASYNC_FACTORY if is_async else _Doubt.FACTORY
+                return Kind.ASGI3 if is_async else Doubt.UNCERTAIN
+            return Doubt.ASYNC_FACTORY if is_async else Doubt.FACTORY
         case ["scope"]:
             return Kind.ASGI2
         case [first, second] if not is_async:
             named = first in ("environ", "env") or second.startswith("start")
-            return Kind.WSGI if named else _Doubt.UNCERTAIN
+            return Kind.WSGI if named else Doubt.UNCERTAIN
         case [_, _, _] if is_async or required == ["scope", "receive", "send"]:
             return Kind.ASGI3
-    return _Doubt.NEEDS_ARGUMENTS
+    return Doubt.NEEDS_ARGUMENTS
 
 
-def _classify_instance(instance: Any, signature: inspect.Signature) -> Kind | _Doubt:
-    required = _required(signature)
-    is_async = _is_async(instance.__call__)
+def _classify_instance(instance: Any, signature: inspect.Signature) -> Kind | Doubt:
+    required = required_parameters(signature)
+    is_async = is_coroutine_function(instance.__call__)
     if _takes(signature, 3) and (is_async or len(required) == 3):
         return Kind.ASGI3
     if len(required) == 2 and not is_async and _takes(signature, 2):
         return Kind.WSGI
     if required == ["scope"]:
         return Kind.ASGI2
-    return _Doubt.UNCERTAIN if _takes_any_number(signature) and not is_async else _Doubt.OTHER
+    return Doubt.UNCERTAIN if _takes_any_number(signature) and not is_async else Doubt.OTHER
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
     """Return the signature, or None for what has none, as some functions written in C."""
     try:
         if sys.version_info >= (3, 14):
@@ -157,12 +157,12 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
         return None
 
 
-def _required(signature: inspect.Signature) -> list[str]:
+def required_parameters(signature: inspect.Signature) -> list[str]:
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [p.name for p in signature.parameters.values() if p.kind in positional and p.default is p.empty]
 
 
-def _needs_keywords(signature: inspect.Signature) -> list[str]:
+def required_keywords(signature: inspect.Signature) -> list[str]:
     keywords = (p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY)
     return [p.name for p in keywords if p.default is p.empty]
 
@@ -179,9 +179,9 @@ def _takes_any_number(signature: inspect.Signature) -> bool:
     return any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
 
 
-def _is_async(function: object) -> bool:
+def is_coroutine_function(function: object) -> bool:
     return inspect.iscoroutinefunction(function)
 
 
-def _with_article(kind: Kind) -> str:
+def with_article(kind: Kind) -> str:
     return f"{'an' if kind.asgi else 'a'} {kind} application"

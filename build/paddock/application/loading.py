@@ -22,14 +22,14 @@ from typing import Any
 from paddock.application import finding
 from paddock.application.kinds import (
     FORCED,
+    Doubt,
     Kind,
-    _classify,
-    _Doubt,
-    _is_async,
-    _needs_keywords,
-    _required,
-    _signature,
+    classify,
     describe,
+    is_coroutine_function,
+    required_keywords,
+    required_parameters,
+    signature_of,
 )
 from paddock.errors import Interrupted, StartError, closed
 from paddock.settings.app_module import FORM, Call, Reference, parse
@@ -76,10 +76,10 @@ def resolve(obj: object, app_type: str = "auto") -> tuple[Callable[..., Any], Ki
     Raises:
         ApplicationError: it is no application, or its signature does not tell which.
     """
-    if _classify(obj) is not _Doubt.FACTORY:
+    if classify(obj) is not Doubt.FACTORY:
         return _application(obj, app_type)
     made = _made(obj, Call((), {}))
-    if _classify(made) in (_Doubt.FACTORY, _Doubt.NOT_CALLABLE):
+    if classify(made) in (Doubt.FACTORY, Doubt.NOT_CALLABLE):
         what = f"{_name(made)}, which is {describe(made)}"
         raise ApplicationError(f"{_name(obj)}() returned {what}: it has to return the application")
     return _application(made, app_type)
@@ -110,7 +110,7 @@ def _check_call(function: object, call: Call, name: str) -> None:
     """Tell arguments that do not fit from a TypeError inside the factory."""
     if not callable(function):
         raise ApplicationError(f"{name} is {_instance(function)} and cannot be called: leave the () out of APP_MODULE")
-    signature = _signature(function)
+    signature = signature_of(function)
     try:
         if signature:
             signature.bind(*call.args, **call.kwargs)
@@ -121,7 +121,7 @@ def _check_call(function: object, call: Call, name: str) -> None:
 def _made(factory: Any, call: Call) -> object:
     """Return what a factory makes."""
     name = _name(factory)
-    if _is_async(factory):
+    if is_coroutine_function(factory):
         raise ApplicationError(_async_factory(name))
     with _explained(lambda error: _closed(error) or f"{name}() failed, which makes the application"):
         made: object = factory(*call.args, **call.kwargs)
@@ -137,14 +137,14 @@ def _made(factory: Any, call: Call) -> object:
 
 
 def _application(obj: object, app_type: str) -> tuple[Callable[..., Any], Kind]:
-    verdict = _classify(obj)
+    verdict = classify(obj)
     forced = FORCED.get(app_type)
-    if not isinstance(verdict, Kind) and isinstance(_classify(server := _server_of(obj)), Kind):
+    if not isinstance(verdict, Kind) and isinstance(classify(server := _server_of(obj)), Kind):
         return _application(server, app_type)
     if callable(obj):
         if isinstance(verdict, Kind):
             return obj, forced or verdict
-        if forced and verdict in (_Doubt.NEEDS_ARGUMENTS, _Doubt.UNCERTAIN):
+        if forced and verdict in (Doubt.NEEDS_ARGUMENTS, Doubt.UNCERTAIN):
             return obj, forced
     raise ApplicationError(_complaint(obj, verdict))
 
@@ -294,24 +294,24 @@ def _no_attribute(module: ModuleType, holder: object, name: str, directory: Path
 def _looks_like_application(name: str, value: object) -> bool:
     if name.startswith("_") or inspect.isclass(value):
         return False
-    return isinstance(_classify(value), Kind) or (name in finding.FACTORIES and callable(value))
+    return isinstance(classify(value), Kind) or (name in finding.FACTORIES and callable(value))
 
 
-def _complaint(obj: object, verdict: Kind | _Doubt) -> str:
+def _complaint(obj: object, verdict: Kind | Doubt) -> str:
     name = _name(obj)
-    signature = _signature(obj) if callable(obj) else None
+    signature = signature_of(obj) if callable(obj) else None
     called = f"{name}{_parameters(signature)}"
     if advice := finding.OWN_SERVERS.get(type(obj).__module__.partition(".")[0]):
         return f"{name} is no application, and brings a server of its own; {advice}"
     match verdict:
-        case _Doubt.ASYNC_FACTORY:
+        case Doubt.ASYNC_FACTORY:
             return _async_factory(name)
-        case _Doubt.NEEDS_ARGUMENTS if signature:
-            needed = " and ".join((*_required(signature), *_needs_keywords(signature)))
+        case Doubt.NEEDS_ARGUMENTS if signature:
+            needed = " and ".join((*required_parameters(signature), *required_keywords(signature)))
             return f'{called} needs {needed}: use APP_MODULE="{name}(...)"'
-        case _Doubt.UNCERTAIN:
+        case Doubt.UNCERTAIN:
             return f"{called} may be ASGI, WSGI or a factory: set APP_TYPE to asgi or wsgi, or call it in APP_MODULE"
-        case _Doubt.OTHER:
+        case Doubt.OTHER:
             return (
                 f"{name} is neither ASGI nor WSGI: it takes other arguments than a server has; "
                 "what brings a server of its own runs as the container's command, such as python main.py"

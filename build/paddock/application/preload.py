@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-REMEDY = "Make them in lifespan startup or at the first use, or set PRELOAD_APP=false"
+PRELOAD_REMEDY = "Make them in lifespan startup or at the first use, or set PRELOAD_APP=false"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def inspect_after_import(before: Snapshot) -> list[str]:
 
 def sentence(found: list[str]) -> str:
     """Return one line for the log from what `inspect_after_import` found."""
-    return f"PRELOAD_APP: the import made what does not survive the fork: {'; '.join(found)}. {REMEDY}"
+    return f"PRELOAD_APP: the import made what does not survive the fork: {'; '.join(found)}. {PRELOAD_REMEDY}"
 
 
 def freeze() -> None:

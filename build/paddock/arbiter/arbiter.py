@@ -34,7 +34,7 @@ from paddock.start.messages import Seldom, log_stack
 from paddock.start.sources import Sources
 from paddock.workers.base import STOP_SIGNALS
 from paddock.workers.dump import take
-from paddock.workers.shared import REASONS, SERVED_ENOUGH, TOO_LARGE, dismiss, is_ready, wants_replacement
+from paddock.workers.shared import REPLACEMENT_REASONS, SERVED_ENOUGH, TOO_LARGE, dismiss, is_ready, wants_replacement
 
 POLL = 0.02
 """Seconds between looks at workers while one boots or leaves: they have no other way to wake the arbiter."""
@@ -42,7 +42,7 @@ POLL = 0.02
 POLL_FOR_CHANGES = 0.1
 """Seconds between looks at what has changed, with RELOAD."""
 
-AT_ONCE = 3.0
+QUICK_TIMEOUT = 3.0
 """Seconds for workers that are told to end at once: one that does not hang needs little more than one."""
 
 SPAWN_AGAIN = 1.0
@@ -59,7 +59,7 @@ EXPLAINED = (arbiter.Arbiter.WORKER_BOOT_ERROR, arbiter.Arbiter.APP_LOAD_ERROR, 
 """Exit statuses of a worker that has said itself why it ends."""
 
 
-RESTARTS = {REASONS[SERVED_ENOUGH]: RECYCLED, REASONS[TOO_LARGE]: MEMORY}
+RESTARTS = {REPLACEMENT_REASONS[SERVED_ENOUGH]: RECYCLED, REPLACEMENT_REASONS[TOO_LARGE]: MEMORY}
 """How the metrics call the reasons for which a worker is replaced; any other is a reload."""
 
 MEASURED = (APPLICATION, PROCESSES, SOCKET)
@@ -108,7 +108,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         super().start()
         self.write_state(STARTING)
         if self.cfg.ready_path:
-            self.respond(responder.STARTING)
+            self.respond(responder.STARTING_BODY)
 
     def announce(self) -> None:
         """Say what is worth knowing of the configuration."""
@@ -141,12 +141,12 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.kill_workers(signal.SIGTERM if graceful else signal.SIGQUIT)
         paths = self.close_listeners()
         if not graceful:
-            limit = min(limit, now + AT_ONCE)
+            limit = min(limit, now + QUICK_TIMEOUT)
         while (self.WORKERS or self.dirty_arbiter_pid) and time.monotonic() < limit:
             if time.monotonic() >= drained:
                 _unlink(paths)
             if graceful and self.hurried():
-                graceful, limit = False, time.monotonic() + AT_ONCE
+                graceful, limit = False, time.monotonic() + QUICK_TIMEOUT
                 self.log.info("Quick shutdown requested")
                 self.kill_workers(signal.SIGQUIT)
             self.reap_workers()
@@ -154,7 +154,9 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.note_numbers()
             time.sleep(POLL)
         _unlink(paths)
-        self.kill_the_rest(f"GRACEFUL_TIMEOUT={self.cfg.graceful_timeout:g}" if graceful else f"{AT_ONCE:g} seconds")
+        self.kill_the_rest(
+            f"GRACEFUL_TIMEOUT={self.cfg.graceful_timeout:g}" if graceful else f"{QUICK_TIMEOUT:g} seconds"
+        )
         self.board.stop()
 
     def respond(self, body: bytes) -> None:
@@ -325,7 +327,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.restarting, self.served, self.broken = True, False, False
         self.write_state(STARTING)
         for worker in self.staying():
-            self.send_off(worker, signal.SIGQUIT, AT_ONCE)
+            self.send_off(worker, signal.SIGQUIT, QUICK_TIMEOUT)
 
     def wait_for_change(self) -> None:
         """Start no worker until a file changes; who asks meanwhile is told so, unless there is a worker that serves."""
@@ -333,7 +335,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.broken = True
             self.log.info("Waiting for a change")
             if not self.served:
-                self.respond(responder.BROKEN)
+                self.respond(responder.BROKEN_BODY)
 
     # --- The number of workers ---
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from paddock.processes import read_text, resident
 from paddock.settings.sizing import cgroups, in_units
 
-REMEDY = (
+MEMORY_REMEDY = (
     "Give the container more memory, run fewer workers (WORKERS), or have them replaced before they grow so large "
     "(MAX_WORKER_MEMORY)"
 )
@@ -75,7 +75,7 @@ def explain(pid: int, before: int | None, after: int | None, limit: int | None, 
         if limit
         else "the machine has no memory left; the container has no limit of its own"
     )
-    return f"was killed by the kernel because {why}. {_held(pid, sizes)}{REMEDY}"
+    return f"was killed by the kernel because {why}. {_held(pid, sizes)}{MEMORY_REMEDY}"
 
 
 def _held(pid: int, sizes: Mapping[int, int]) -> str:

@@ -21,14 +21,14 @@ PATIENCE = 2.0
 HANDOVER = 1.0
 """Seconds that a worker waits for the process before it, which needs milliseconds."""
 
-AT_ONCE = 256
+MOST_ANSWERS = 256
 """Connections that are answered at once while the server starts; the kernel keeps the others waiting."""
 
 HEAD_LIMIT = 65536
 """Bytes of a request's head that are read in search of its end."""
 
-STARTING = b"starting"
-BROKEN = b"The application does not start, and the log says why. It is started again when a file changes.\n"
+STARTING_BODY = b"starting"
+BROKEN_BODY = b"The application does not start, and the log says why. It is started again when a file changes.\n"
 """What is answered while no worker serves."""
 
 
@@ -38,7 +38,9 @@ class StartingResponder:
     It shares the arbiter's listeners, takes what the kernel has accepted, and leaves the rest to the workers.
     """
 
-    def __init__(self, listeners: Sequence[Any], ssl_context: ssl.SSLContext | None, body: bytes = STARTING) -> None:
+    def __init__(
+        self, listeners: Sequence[Any], ssl_context: ssl.SSLContext | None, body: bytes = STARTING_BODY
+    ) -> None:
         """Take the arbiter's `listeners`, which do not block, the context for TLS if they speak it, and the answer."""
         self.listeners = listeners
         self.ssl_context = ssl_context
@@ -96,21 +98,21 @@ class StartingResponder:
                 # Else another process took it, or the client has gone.
                 if error.errno in descriptors.SHORTAGES:
                     listen(False)
-                    loop.call_later(descriptors.PAUSE, again)
+                    loop.call_later(descriptors.SHORTAGE_PAUSE, again)
                 return
             task = loop.create_task(self._answer(connection))
             answers.add(task)
             task.add_done_callback(done)
-            if len(answers) == AT_ONCE:
+            if len(answers) == MOST_ANSWERS:
                 listen(False)
 
         def done(task: asyncio.Task[None]) -> None:
             answers.discard(task)
-            if len(answers) == AT_ONCE - 1:
+            if len(answers) == MOST_ANSWERS - 1:
                 again()
 
         def again() -> None:
-            if len(answers) < AT_ONCE and not ended.is_set():
+            if len(answers) < MOST_ANSWERS and not ended.is_set():
                 listen(True)
 
         def listen(wanted: bool) -> None:

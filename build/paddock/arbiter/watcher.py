@@ -23,13 +23,13 @@ from paddock.text.formats import escape
 QUIET = 0.2
 """Seconds without an event after which a change is taken to be complete: a checkout writes many files."""
 
-LOOK = 2.0
+LOOK_AGAIN = 2.0
 """Seconds after which it is looked without an event, too."""
 
 NAMED = 3
 """Changed files that are named one by one."""
 
-LONGEST = 1024
+LONGEST_MESSAGE = 1024
 """Characters of a message, so that it is written to the pipe in one piece."""
 
 
@@ -104,13 +104,13 @@ def _times_to_look(directories: Iterable[str]) -> Iterator[object]:
             recursive=False,
             watch_filter=None,
             step=int(QUIET * 1000),
-            rust_timeout=int(LOOK * 1000),
+            rust_timeout=int(LOOK_AGAIN * 1000),
             yield_on_timeout=True,
             ignore_permission_denied=True,
         )
     except (OSError, RuntimeError):
         # One of them is gone already, or the kernel's limit of watches is reached.
-        time.sleep(LOOK)
+        time.sleep(LOOK_AGAIN)
         yield None
 
 
@@ -119,7 +119,7 @@ def named(changed: list[str]) -> str:
     here = os.path.join(os.getcwd(), "")
     names = [escape(path.removeprefix(here)) for path in changed]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{', '.join(names[:NAMED])[:LONGEST]}{more}\n"
+    return f"{', '.join(names[:NAMED])[:LONGEST_MESSAGE]}{more}\n"
 
 
 def leaving_it_to_the_arbiter(post_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

@@ -20,13 +20,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
 
-SECONDS = 4.0
+TIME_LIMIT = 4.0
 """Time for everything together: below the 5 s after which Docker would end the check without a reason."""
 
 STATUS_LINE = 4096
 """Bytes of an answer that are read in search of its first line's end."""
 
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """What the server is started from: `python /opt/paddock/lib/paddock serve`."""
 
 OTHER_COMMANDS = ("check", "config", "settings", "health", "exec", "gunicorn", "uvicorn")
@@ -94,7 +94,7 @@ def _is_starting(proc: str = "/proc") -> bool:
 
 
 def _is_server(arguments: list[str]) -> bool:
-    return HERE in arguments[:-1] and arguments[arguments.index(HERE) + 1] not in OTHER_COMMANDS
+    return PACKAGE in arguments[:-1] and arguments[arguments.index(PACKAGE) + 1] not in OTHER_COMMANDS
 
 
 def _processes(proc: str) -> Iterator[tuple[str, list[str]]]:
@@ -120,7 +120,7 @@ def _ask(server: State) -> str:
 
     A listener may also be bound where only others can reach it, such as a socket in a directory of the proxy's.
     """
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + TIME_LIMIT
     refused: list[str] = []
     for listener in server.listeners:
         address = reachable(listener)
@@ -252,5 +252,5 @@ def _left(deadline: float) -> float:
 
 def _reason(error: OSError) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {SECONDS:g} s"
+        return f"no answer within {TIME_LIMIT:g} s"
     return (error.strerror or str(error)).lower()

@@ -21,11 +21,11 @@ RESERVE = 32
 """Descriptors that connections leave to the application and to the server itself, for files and connections of their
 own; of a small limit an eighth."""
 
-IDLE = 0.5
+LEAST_IDLE = 0.5
 """Seconds that a connection must have waited for a request to be closed in favour of another: of one that has only just
 been accepted or answered, the request may be on its way."""
 
-PAUSE = 0.1
+SHORTAGE_PAUSE = 0.1
 """Seconds until the next attempt to accept where no connection could be closed to make room."""
 
 

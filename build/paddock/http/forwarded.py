@@ -10,7 +10,7 @@ import ipaddress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-LONGEST = 64
+LONGEST_ADDRESS = 64
 """Characters beyond which nothing is an address, nor is kept in a cache."""
 
 SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
@@ -42,7 +42,7 @@ class Proxies:
 
     def hop(self, address: str) -> Host | None:
         """Return whom `address` in X-Forwarded-For names; None if it is no address."""
-        return self._known(address) if len(address) <= LONGEST else None
+        return self._known(address) if len(address) <= LONGEST_ADDRESS else None
 
     def _look_up(self, address: str) -> Host | None:
         try:

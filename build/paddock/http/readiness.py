@@ -9,7 +9,7 @@ from paddock.application.kinds import Kind
 from paddock.http.interface import Receive, Scope, Send
 from paddock.http.record import UNLOGGED
 
-METHODS = ("GET", "HEAD")
+READY_METHODS = ("GET", "HEAD")
 
 
 def in_front(application: Any, path: str, is_ready: Callable[[], bool], kind: Kind) -> Any:
@@ -38,7 +38,7 @@ def _asgi_in_front(application: Any, path: str, is_ready: Callable[[], bool], as
         if (
             scope["type"] == "http"
             and scope["path"] == scope.get("root_path", "") + path
-            and scope["method"] in METHODS
+            and scope["method"] in READY_METHODS
         ):
             scope[UNLOGGED] = True
             await answer(send)
@@ -58,7 +58,7 @@ def _asgi_in_front(application: Any, path: str, is_ready: Callable[[], bool], as
 
 def _wsgi_in_front(application: Any, path: str, is_ready: Callable[[], bool]) -> Any:
     def front(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ["PATH_INFO"] != path or environ["REQUEST_METHOD"] not in METHODS:
+        if environ["PATH_INFO"] != path or environ["REQUEST_METHOD"] not in READY_METHODS:
             return application(environ, start_response)
         environ[UNLOGGED] = True
         _, status, headers, body = _answer(is_ready())

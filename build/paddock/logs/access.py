@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from paddock.http import ids
-from paddock.logs.atoms import ATOMS, DEFAULT, JSON, compiled, readable, request_line, value_of
+from paddock.logs.atoms import ATOMS, DEFAULT_LINE, JSON, compiled, function_of, readable, request_line
 from paddock.logs.fast import scope_line
 from paddock.logs.lines import LAST_PATIENCE, PIECE, Lines
 from paddock.settings.classes import is_own_way
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 LOGGER = "gunicorn.access"
 
 
-LONGEST = PIECE[OutputHandler]
+LONGEST_LINE = PIECE[OutputHandler]
 """Bytes of the longest line: one that a pipe does not take whole would be mixed with those of other workers."""
 
-SHORT = LONGEST // 4 - 1
+SHORT = LONGEST_LINE // 4 - 1
 """Characters that are never more bytes than LONGEST, whatever they are."""
 
 CUT = "…"
@@ -62,7 +62,7 @@ class AccessLog:
         self.log = log
         self.logger = log.access_log
         self.id_field = (request_id_header or "X-Request-ID").lower()
-        if line == DEFAULT:
+        if line == DEFAULT_LINE:
             # What a client sends where ids are off is any text, and stands in no quotes.
             shown = f"%({{{self.id_field}}}i)s" if request_id_header else "-"
             line = JSON if log_format == JSON else line.replace("%({x-request-id}i)s", shown)
@@ -121,7 +121,7 @@ class AccessLog:
             self.record(exchange)
             return
         line = self.first_line(exchange)
-        if len(line) > SHORT and len(line.encode("utf-8", "backslashreplace")) >= LONGEST:
+        if len(line) > SHORT and len(line.encode("utf-8", "backslashreplace")) >= LONGEST_LINE:
             line = self.shortened(exchange)
         lines.fresh.append(line + "\n")
 
@@ -215,10 +215,10 @@ class AccessLog:
 
     def shortened(self, exchange: Exchange) -> str:
         """Return the line with what is long in it cut, so that it is LONGEST bytes at most, with its end."""
-        most = LONGEST // 2
+        most = LONGEST_LINE // 2
         while True:
             line = self.line(exchange, most)
-            if most == 1 or len(line.encode("utf-8", "backslashreplace")) < LONGEST:
+            if most == 1 or len(line.encode("utf-8", "backslashreplace")) < LONGEST_LINE:
                 return line
             most //= 2
 
@@ -244,7 +244,7 @@ class Atoms(Mapping[str, Any]):
         self.exchange = exchange
 
     def __getitem__(self, atom: str) -> Any:
-        value = value_of(atom)
+        value = function_of(atom)
         return "-" if value is None else value(self.exchange)
 
     def __iter__(self) -> Iterator[str]:

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 COMMON = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s'
 COMBINED = f'{COMMON} "%(f)s" "%(a)s"'
-DEFAULT = f"{COMBINED} %(L)s %({{x-request-id}}i)s"
+DEFAULT_LINE = f"{COMBINED} %(L)s %({{x-request-id}}i)s"
 """The response time in seconds and the request's id, behind what every tool for access logs understands."""
 
 JSON = "json"
-PRESETS = {"default": DEFAULT, "common": COMMON, "combined": COMBINED, JSON: JSON}
+PRESETS = {"default": DEFAULT_LINE, "common": COMMON, "combined": COMBINED, JSON: JSON}
 
 EXPECTED = 'default, common, combined, json, or a line with Gunicorn\'s atoms, such as %(h)s "%(r)s" %(s)s %(L)s'
 
 CONVERSION = re.compile(r"%(?:%|(?:\((?P<atom>[^()]*)\))?(?P<how>[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]?))")
-HEADER = re.compile(r"\{(?P<name>[^{}]+)\}(?P<of>[ioe])")
+HEADER_ATOM = re.compile(r"\{(?P<name>[^{}]+)\}(?P<of>[ioe])")
 
-Value = Callable[["Exchange"], Any]
+AtomFunction = Callable[["Exchange"], Any]
 
 
 def local_time(_: Exchange) -> str:
@@ -40,14 +40,14 @@ def local_time(_: Exchange) -> str:
     return clock.text
 
 
-class Clock:
+class WallClock:
     """The time of the last line: making it anew for each would cost more than the rest of the line."""
 
     second = 0
     text = ""
 
 
-clock = Clock()
+clock = WallClock()
 
 
 def readable(value: str) -> str:
@@ -86,7 +86,7 @@ def request_line(exchange: Exchange) -> str:
     return text(f"{exchange.method} {exchange.target} {exchange.protocol}") if exchange.method else "-"
 
 
-ATOMS: dict[str, Value] = {
+ATOMS: dict[str, AtomFunction] = {
     "h": lambda exchange: text(exchange.client),
     "l": lambda exchange: "-",
     "u": user,
@@ -112,11 +112,11 @@ NUMBERS = frozenset("sBTDM")
 """The atoms that %d and its like can show."""
 
 
-def value_of(atom: str) -> Value | None:
+def function_of(atom: str) -> AtomFunction | None:
     """Return the function for the atom of a name; None if there is no such atom."""
     if found := ATOMS.get(atom):
         return found
-    if not (match := HEADER.fullmatch(atom)):
+    if not (match := HEADER_ATOM.fullmatch(atom)):
         return None
     name = match["name"]
     lower = name.lower()
@@ -135,13 +135,13 @@ def value_of(atom: str) -> Value | None:
     return variable
 
 
-def compiled(line: str) -> tuple[str, tuple[Value, ...]]:
+def compiled(line: str) -> tuple[str, tuple[AtomFunction, ...]]:
     """Return a template for Python's `%`, without names, and the functions for its values.
 
     Raises:
         ValueError: with what is wrong with `line`.
     """
-    values: list[Value] = []
+    values: list[AtomFunction] = []
 
     def positional(match: re.Match[str]) -> str:
         if match[0] == "%%":
@@ -151,7 +151,7 @@ def compiled(line: str) -> tuple[str, tuple[Value, ...]]:
             raise ValueError(f"{match[0]!r} is not complete: a percent sign of its own is written %%")
         if atom is None:
             raise ValueError(f"{match[0]!r} names no atom, such as %(h)s; a percent sign of its own is written %%")
-        value = value_of(atom)
+        value = function_of(atom)
         if value is None:
             raise ValueError(
                 f"there is no atom %({atom}){how[-1]}; there are {' '.join(ATOMS)}, and for headers and variables "

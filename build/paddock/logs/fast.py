@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from paddock.logs.atoms import CONVERSION, HEADER, local_time, user
+from paddock.logs.atoms import CONVERSION, HEADER_ATOM, local_time, user
 
 ADDRESS = "(scope['client'] or (None,))[0] or '-'"
 TARGET = "path + '?' + query if query else path"
 
-SENT = {
+OF_CLIENTS = {
     "h": ADDRESS,
     "r": f"scope['method'] + ' ' + ({TARGET}) + ' HTTP/' + scope['http_version']",
     "m": "scope['method']",
@@ -38,7 +38,7 @@ OURS = {
     "L": "'%.6f' % x.seconds",
 }
 
-SOURCE = """
+LINE_SOURCE = """
 def line(x):
     scope = x.scope
     if scope is None or "method" not in scope:
@@ -66,12 +66,12 @@ def scope_line(line: str, root_path: str, slow: Callable[[Any], str]) -> Callabl
         atom = match["atom"]
         if match[0] == "%%":
             continue
-        header = HEADER.fullmatch(atom)
+        header = HEADER_ATOM.fullmatch(atom)
         if header and header["of"] == "i":
             name = header["name"].lower().encode("latin-1", "replace")
             expression = f"fields.get({name!r}, b'-').decode('latin-1') or '-'"
         else:
-            expression = SENT.get(atom, "")
+            expression = OF_CLIENTS.get(atom, "")
         if expression:
             arguments.append(sent.setdefault(expression, f"sent_{len(sent)}"))
         elif atom in OURS:
@@ -79,7 +79,7 @@ def scope_line(line: str, root_path: str, slow: Callable[[Any], str]) -> Callabl
         else:
             return slow
     template = CONVERSION.sub(lambda match: match[0] if match[0] == "%%" else "%" + match["how"], line)
-    source = SOURCE.format(
+    source = LINE_SOURCE.format(
         prefix=len(root_path),
         names="".join(f"{name}, " for name in sent.values()) or "_",
         values="".join(f"{value}, " for value in sent) or "()",

@@ -14,15 +14,15 @@ from typing import Any
 from gunicorn.util import parse_address
 
 from paddock.errors import ConfigurationError, Problem
-from paddock.metrics.exporter import PATH, Exporter
+from paddock.metrics.exporter import METRICS_PATH, Exporter
 from paddock.metrics.figures import Figures
-from paddock.metrics.multiprocess import Application, Files
+from paddock.metrics.multiprocess import ApplicationMetrics, Files
 from paddock.metrics.slots import Slot, Slots
-from paddock.metrics.tally import STATES, WANTED, Workers
+from paddock.metrics.tally import STATES, WANTED, WorkerCounts
 from paddock.processes import fork
 from paddock.settings.environment import own
 
-PAUSE = 5.0
+EXPORTER_PAUSE = 5.0
 """Seconds from a start of the exporter to the next, at least."""
 
 BACKLOG = 64
@@ -35,7 +35,7 @@ class Board:
     def __init__(self) -> None:
         self.started = time.time()
         self.slots = Slots()
-        self.workers = Workers()
+        self.workers = WorkerCounts()
         self.files: Files | None = None
         self.address = ""
         self.listener: socket.socket | None = None
@@ -86,7 +86,7 @@ class Board:
         if isinstance(name, str):
             return f"unix:{name}"
         host = f"[{name[0]}]" if ":" in name[0] else name[0]
-        return f"http://{host}:{name[1]}{PATH}"
+        return f"http://{host}:{name[1]}{METRICS_PATH}"
 
     # --- The process that serves the page ---
 
@@ -102,7 +102,7 @@ class Board:
             self.not_before = 0.0
         if self.pid or time.monotonic() < self.not_before:
             return
-        self.not_before = time.monotonic() + PAUSE
+        self.not_before = time.monotonic() + EXPORTER_PAUSE
         self.known_slots = len(self.slots.all)
         arbiter, listener = os.getpid(), self.listener
         settings = configuration()
@@ -110,7 +110,7 @@ class Board:
         def run(mask: set[Any]) -> None:
             try:
                 leave()
-                application = Application(self.files, log) if self.files else None
+                application = ApplicationMetrics(self.files, log) if self.files else None
                 figures = Figures(self.slots, self.workers, settings, application, self.started)
                 Exporter(listener, figures.page).run(mask, arbiter)
             except Exception:

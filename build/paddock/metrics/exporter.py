@@ -14,18 +14,18 @@ from typing import Any
 from paddock.http import descriptors
 from paddock.metrics.page import OPENMETRICS, TEXT, wants_openmetrics
 
-PATH = "/metrics"
+METRICS_PATH = "/metrics"
 
-AT_ONCE = 16
+MOST_SCRAPES = 16
 """Connections at one time; one more takes the place of the oldest, so that slow clients keep nobody out."""
 
-PATIENCE = 10.0
+SCRAPE_PATIENCE = 10.0
 """Seconds that a client has for its request and for taking the page: Prometheus waits as long by default."""
 
-LAST_PATIENCE = 1.0
+LAST_SCRAPE_PATIENCE = 1.0
 """Seconds that clients still have when the process is told to end."""
 
-HEAD_LIMIT = 16384
+SCRAPE_HEAD = 16384
 """Bytes of a request's head."""
 
 NICE = 10
@@ -72,7 +72,7 @@ class Exporter:
         await self.over.wait()
         loop.remove_reader(self.listener.fileno())
         if self.answers:
-            await asyncio.wait(self.answers, timeout=LAST_PATIENCE)
+            await asyncio.wait(self.answers, timeout=LAST_SCRAPE_PATIENCE)
 
     def listen(self) -> None:
         """Begin to accept, or go on with it."""
@@ -89,9 +89,9 @@ class Exporter:
             if error.errno in descriptors.SHORTAGES:
                 self.end_oldest()
                 loop.remove_reader(self.listener.fileno())
-                loop.call_later(descriptors.PAUSE, self.listen)
+                loop.call_later(descriptors.SHORTAGE_PAUSE, self.listen)
             return
-        if len(self.answers) >= AT_ONCE:
+        if len(self.answers) >= MOST_SCRAPES:
             self.end_oldest()
         task = loop.create_task(self.converse(connection))
         self.answers[task] = None
@@ -107,10 +107,10 @@ class Exporter:
     async def converse(self, connection: socket) -> None:
         """Answer one request within PATIENCE, whatever the client does."""
         connection.setblocking(False)
-        reader = asyncio.StreamReader(limit=HEAD_LIMIT)
+        reader = asyncio.StreamReader(limit=SCRAPE_HEAD)
         transport: asyncio.Transport | None = None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SCRAPE_PATIENCE):
                 loop = asyncio.get_running_loop()
                 protocol = asyncio.StreamReaderProtocol(reader)
                 transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
@@ -121,7 +121,7 @@ class Exporter:
                 await writer.drain()
                 writer.write_eof()
                 # Closing while the client still sends would reset the connection, and lose the answer.
-                while await reader.read(HEAD_LIMIT):
+                while await reader.read(SCRAPE_HEAD):
                     pass
         except (OSError, EOFError, asyncio.LimitOverrunError):
             # TimeoutError is an OSError: it is the client's loss.
@@ -137,8 +137,8 @@ class Exporter:
         if not request:
             return _response("400 Bad Request", b"This is not HTTP/1.1.\n")
         method, target = request.groups()
-        if target.partition(b"?")[0] != PATH.encode():
-            answer = _response("404 Not Found", f"The metrics are at {PATH}.\n".encode())
+        if target.partition(b"?")[0] != METRICS_PATH.encode():
+            answer = _response("404 Not Found", f"The metrics are at {METRICS_PATH}.\n".encode())
         elif method not in (b"GET", b"HEAD"):
             answer = _response("405 Method Not Allowed", b"Use GET.\n", Allow="GET, HEAD")
         else:

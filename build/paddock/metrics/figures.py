@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 import gunicorn
 import uvicorn
 
-from paddock.metrics.multiprocess import Application
+from paddock.metrics.multiprocess import ApplicationMetrics
 from paddock.metrics.page import END, Family, render
 from paddock.metrics.slots import BUCKETS, METHODS, Slots
-from paddock.metrics.tally import REASONS, STATES, Workers
+from paddock.metrics.tally import REASONS, STATES, WorkerCounts
 from paddock.processes import resident
 
 
@@ -22,9 +22,9 @@ class Figures:
     def __init__(
         self,
         slots: Slots,
-        workers: Workers,
+        workers: WorkerCounts,
         configuration: Mapping[str, str],
-        application: Application | None,
+        application: ApplicationMetrics | None,
         started: float,
     ) -> None:
         """Take what counts, the values of settings, and the time of the server's start in seconds since the epoch."""

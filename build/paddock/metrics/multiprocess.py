@@ -21,10 +21,10 @@ from paddock.metrics.page import END
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
-OWN_PREFIX = "paddock_"
+METRICS_PREFIX = "paddock_"
 """Names that the image keeps for itself: Prometheus refuses a page that has a metric twice."""
 
-PID = re.compile(r"_(\d+)\.db$")
+PID_OF_FILE = re.compile(r"_(\d+)\.db$")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Files:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-class Application:
+class ApplicationMetrics:
     """The application's metrics, in the process that serves the page."""
 
     def __init__(self, files: Files, log: Any) -> None:
@@ -95,12 +95,12 @@ class Application:
         self.mark_dead()
         files = [str(file) for file in self.files.path.glob("*.db") if self.is_readable(file)]
         for metric in self.multiprocess.MultiProcessCollector.merge(files):
-            if not metric.name.startswith(OWN_PREFIX):
+            if not metric.name.startswith(METRICS_PREFIX):
                 yield metric
 
     def mark_dead(self) -> None:
         """Let the gauges of processes that have ended count no more, where they are for living ones."""
-        pids = {match[1] for file in os.listdir(self.files.path) if (match := PID.search(file))}
+        pids = {match[1] for file in os.listdir(self.files.path) if (match := PID_OF_FILE.search(file))}
         for pid in pids:
             if not _lives(pid):
                 self.multiprocess.mark_process_dead(pid, str(self.files.path))

@@ -47,13 +47,13 @@ LINE = 64 // CELL
 LANE = -(-(FIRST_ROW + ROW * len(METHODS)) // LINE) * LINE
 
 PID, BORN, THREADS = range(3)
-HEADER = LINE
+SLOT_HEADER = LINE
 """The header of a slot: the worker's pid (0 for none), its monotonic time of birth, the threads that serve WSGI."""
 
 SPARE_LANES = 2
 """For the worker's main thread, and for any thread that there should not be."""
 
-CHUNK = 32
+SLOTS_AT_ONCE = 32
 """Slots that are made at once: memory that nobody has written to costs nothing."""
 
 
@@ -70,7 +70,7 @@ class Slot:
                 memory[start * CELL : (start + LANE) * CELL].cast("Q"),
                 memory[start * CELL : (start + LANE) * CELL].cast("d"),
             )
-            for start in range(HEADER, HEADER + lanes * LANE, LANE)
+            for start in range(SLOT_HEADER, SLOT_HEADER + lanes * LANE, LANE)
         ]
 
     @property
@@ -128,10 +128,10 @@ class Slots:
         self.free.append(slot)
 
     def _make(self, lanes: int) -> list[Slot]:
-        size = (HEADER + lanes * LANE) * CELL
-        memory = memoryview(mmap.mmap(-1, CHUNK * size))
+        size = (SLOT_HEADER + lanes * LANE) * CELL
+        memory = memoryview(mmap.mmap(-1, SLOTS_AT_ONCE * size))
         first = len(self.all)
-        new = [Slot(first + n, memory[n * size : (n + 1) * size], lanes) for n in range(CHUNK)]
+        new = [Slot(first + n, memory[n * size : (n + 1) * size], lanes) for n in range(SLOTS_AT_ONCE)]
         self.all += new
         self.free += new
         return new

@@ -16,7 +16,7 @@ STATES = ("booting", "serving", "stopping")
 WANTED = "wanted"
 
 
-class Workers:
+class WorkerCounts:
     """The number of workers in each of STATES, of those replaced for each of REASONS, and of those WANTED."""
 
     def __init__(self) -> None:

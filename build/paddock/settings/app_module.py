@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 MODULE = re.compile(r"\w[\w-]*(\.\w[\w-]*)*")
-PATH = re.compile(r"(?:\./|/app/)?(?P<path>[^:]*?)(?P<suffix>\.py)?(?::(?P<attribute>.*))?")
+PATH_SPEC = re.compile(r"(?:\./|/app/)?(?P<path>[^:]*?)(?P<suffix>\.py)?(?::(?P<attribute>.*))?")
 FORM = "module:attribute, such as app.main:app or app.main:create_app()"
 
 
@@ -44,7 +44,7 @@ def parse(spec: str) -> Reference:
 
 def _meant_by_path(spec: str) -> str | None:
     """Return the reference that `app/main.py` or `app/main.py:app` was meant to be, or None for what is no path."""
-    match = PATH.fullmatch(spec)
+    match = PATH_SPEC.fullmatch(spec)
     if not match or not ("/" in match["path"] or match["suffix"]):
         return None
     module = match["path"].strip("/").replace("/", ".").removesuffix(".__init__")

@@ -20,7 +20,7 @@ OUTLIVED = {9: "is not valid yet", 10: "has expired"}
 """Words for OpenSSL's codes: https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/"""
 
 
-class Socket(ssl.SSLSocket):
+class TLSSocket(ssl.SSLSocket):
     """A TLS socket that has no failures but its own.
 
     Python leaves what a failed write put on OpenSSL's list of the thread's errors, and from then on takes it for the
@@ -66,7 +66,7 @@ class Socket(ssl.SSLSocket):
         self.context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
 
 
-class Object(ssl.SSLObject):
+class TLSObject(ssl.SSLObject):
     """What event loops have in place of a TLS socket."""
 
     def do_handshake(self) -> None:
@@ -141,9 +141,9 @@ def load(cfg: Any) -> Iterator[Problem]:
         yield Problem("ssl_context", f"the hook of your Gunicorn file failed: {type(error).__name__}: {error}")
     else:
         if context.sslsocket_class is ssl.SSLSocket:
-            context.sslsocket_class = Socket
+            context.sslsocket_class = TLSSocket
         if context.sslobject_class is ssl.SSLObject:
-            context.sslobject_class = Object
+            context.sslobject_class = TLSObject
         cfg.set("ssl_context", lambda cfg, default: context)
 
 

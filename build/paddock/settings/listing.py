@@ -12,12 +12,12 @@ from paddock.settings.environment import Value, looks_secret
 from paddock.settings.table import BY_KEY, SETTINGS, Setting
 
 if TYPE_CHECKING:
-    from paddock.start.configuration import Server
+    from paddock.start.configuration import Configuration
 
 HIDDEN = "(not shown)"
 
 
-def effective_settings(server: Server) -> list[dict[str, Any]]:
+def effective_settings(server: Configuration) -> list[dict[str, Any]]:
     """Return a row for each setting in effect: name, value, source (default, environment, file, …) and origin."""
     rows = []
     origins = server.origins

@@ -15,8 +15,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-Address = str
-
 MEBIBYTE = 1024 * 1024
 
 LEVELS = {
@@ -301,7 +299,7 @@ class BindAddress:
 
     expected: str = "host:port, [IPv6]:port, unix:/path or fd://number"
 
-    def __call__(self, text: str) -> Address:
+    def __call__(self, text: str) -> str:
         if text.startswith("fd://"):
             Integer()(text.removeprefix("fd://"))
         elif text.startswith("unix:"):
@@ -338,7 +336,7 @@ class OwnAddress(BindAddress):
 
     expected: str = "host:port, [IPv6]:port or unix:/path"
 
-    def __call__(self, text: str) -> Address:
+    def __call__(self, text: str) -> str:
         if text.startswith("fd://"):
             raise ValueError(text)
         return super().__call__(text)
@@ -381,7 +379,7 @@ class TrustedProxies:
             raise Rejected(str(error)) from None
 
     @staticmethod
-    def _mapped(network: ipaddress.IPv4Network) -> Address:
+    def _mapped(network: ipaddress.IPv4Network) -> str:
         return f"::ffff:{network.network_address}/{96 + network.prefixlen}"
 
 

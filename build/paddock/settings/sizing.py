@@ -21,7 +21,7 @@ UNLIMITED = 2**60
 
 
 @dataclass(frozen=True)
-class Limits:
+class Resources:
     """What the container may use."""
 
     cpus: int
@@ -42,7 +42,7 @@ class Sizing:
     reason: str
 
 
-def size(limits: Limits, max_workers: int) -> Sizing:
+def size(limits: Resources, max_workers: int) -> Sizing:
     """Take the smallest of what CPUs, memory and `max_workers` allow, and at least one worker.
 
     A started CPU counts whole: a worker waits for the network too. A fifth of the memory stays for the arbiter,
@@ -77,7 +77,7 @@ def in_units(number: int) -> str:
     return f"{number / 1024**3:.1f} GiB" if number >= 1024**3 else f"{number / MIB:.0f} MiB"
 
 
-def read_limits(root: Path = Path("/")) -> Limits:
+def read_limits(root: Path = Path("/")) -> Resources:
     """Read the limits of this process; `root` is where `/proc` and the cgroup mounts are looked for.
 
     cgroup v1, v2 and the two together are read alike: every limit from the process's own cgroup up to the root of what
@@ -91,7 +91,7 @@ def read_limits(root: Path = Path("/")) -> Limits:
         for memory in (_number(group / "memory.limit_in_bytes"), _number(group / "memory.max"))
         if memory and memory < UNLIMITED
     ]
-    return Limits(len(os.sched_getaffinity(0)), min(quotas, default=None), min(memories, default=None))
+    return Resources(len(os.sched_getaffinity(0)), min(quotas, default=None), min(memories, default=None))
 
 
 def _cpu_v2(group: Path) -> float | None:

@@ -47,7 +47,7 @@ USER_CONFS = ("gunicorn_conf.py", "gunicorn.conf.py")
 SINGLE_THREADED = ("sync", "asgi")
 """Worker classes that the default of THREADS is not for: Gunicorn would replace the first, and warn of the second."""
 
-DEVELOPMENT = {"workers": 1, "timeout": 0, "boot_timeout": 0}
+DEVELOPMENT_DEFAULTS = {"workers": 1, "timeout": 0, "boot_timeout": 0}
 """Defaults with RELOAD: a debugger stops a worker for as long as it likes, and there is one for it to stop."""
 
 CONF = "Gunicorn file"
@@ -55,7 +55,7 @@ CMD_ARGS = "GUNICORN_CMD_ARGS"
 FLAG = "command line"
 
 
-class Server(Application):  # type: ignore[misc]
+class Configuration(Application):  # type: ignore[misc]
     """The server: image default < environment < user's Gunicorn file < GUNICORN_CMD_ARGS < command line.
 
     `origins` tells for each of Gunicorn's settings that was given where its value comes from.
@@ -132,9 +132,9 @@ class Server(Application):  # type: ignore[misc]
     def develop(self) -> None:
         """Give settings that were not given their defaults for development."""
         watched = ", ".join(Sources.of(self.cfg).directories)
-        defaults = ", ".join(f"{BY_KEY[key].name}={value}" for key, value in DEVELOPMENT.items())
+        defaults = ", ".join(f"{BY_KEY[key].name}={value}" for key, value in DEVELOPMENT_DEFAULTS.items())
         self.notes.append(f"RELOAD: watching {watched}; {defaults} unless they are set")
-        for key, value in DEVELOPMENT.items():
+        for key, value in DEVELOPMENT_DEFAULTS.items():
             if self.origins[key].source == DEFAULT:
                 self.cfg.set(key, value)
                 self.origins[key] = Value(value, DEFAULT, "RELOAD")

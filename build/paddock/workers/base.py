@@ -34,7 +34,7 @@ STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 LAST_MOMENT = 0.3
 """Seconds that a process has at least, from the end of its worker to the end of its threads."""
 
-LINGER = 1.0
+IDLE_LINGER = 1.0
 """Seconds that an idle connection of a stopping worker stays open, for a request that may be on its way already."""
 
 
@@ -165,7 +165,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
         """Leave no time for what is in flight."""
         self.hurried = True
         self.accept_until = self.stop_by = time.monotonic()
-        self.gone_by = self.stop_by + LINGER
+        self.gone_by = self.stop_by + IDLE_LINGER
 
     def leave(self, status: int) -> None:
         """End the process, once `atexit` is done, without the interpreter's own clean-up where there is no time left.

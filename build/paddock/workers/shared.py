@@ -14,7 +14,7 @@ from paddock.workers import dump
 SERVES, WANTS_REPLACEMENT, IS_DISMISSED = range(3)
 """Which byte says what; 0 is no."""
 
-REASONS = ("", "it served its MAX_REQUESTS", "it holds more than MAX_WORKER_MEMORY")
+REPLACEMENT_REASONS = ("", "it served its MAX_REQUESTS", "it holds more than MAX_WORKER_MEMORY")
 SERVED_ENOUGH, TOO_LARGE = 1, 2
 
 
@@ -64,7 +64,7 @@ def ask_for_replacement(worker: Any, reason: int) -> bool:
 
 def wants_replacement(worker: Any) -> str:
     """Return, in the arbiter, why `worker` wants to be replaced; nothing when it does not."""
-    return REASONS[worker.marks[WANTS_REPLACEMENT]]
+    return REPLACEMENT_REASONS[worker.marks[WANTS_REPLACEMENT]]
 
 
 def dismiss(worker: Any) -> None:

@@ -251,7 +251,7 @@ def watched(application: Any, watchdog: Watchdog) -> Any:
         request = Request(environ["REQUEST_METHOD"], environ["PATH_INFO"])
         request.start, request.thread, request.since = start_response, get_ident(), monotonic()
         watchdog.requests.add(request)
-        environ["wsgi.input"] = Body(environ["wsgi.input"], request)
+        environ["wsgi.input"] = WatchedBody(environ["wsgi.input"], request)
         try:
             items = application(environ, request.start_response)
         except BaseException:
@@ -261,12 +261,12 @@ def watched(application: Any, watchdog: Watchdog) -> Any:
             watchdog.left(request)
             return items
         request.since = None
-        return Items(items, request, watchdog)
+        return WatchedItems(items, request, watchdog)
 
     return serve
 
 
-class Items:
+class WatchedItems:
     """What a WSGI application returned, watched while it makes its items."""
 
     __slots__ = ("items", "iterator", "request", "watchdog")
@@ -277,7 +277,7 @@ class Items:
         self.request = request
         self.watchdog = watchdog
 
-    def __iter__(self) -> Items:
+    def __iter__(self) -> WatchedItems:
         return self
 
     def __next__(self) -> bytes:
@@ -303,7 +303,7 @@ class Items:
             self.watchdog.left(self.request)
 
 
-class Body:
+class WatchedBody:
     """The body of a WSGI request: while it is read, the application waits for the client."""
 
     __slots__ = ("body", "request")
@@ -315,7 +315,7 @@ class Body:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.body, name)
 
-    def __iter__(self) -> Body:
+    def __iter__(self) -> WatchedBody:
         return self
 
     def __next__(self) -> Any:

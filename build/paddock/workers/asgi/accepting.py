@@ -50,7 +50,7 @@ class Acceptor:
         """Accept no more for a moment: clients wait in the kernel, for this worker or for another."""
         for listener in self.listeners:
             self.loop.remove_reader(listener.fileno())
-        self.paused = self.loop.call_later(descriptors.PAUSE, self.start)
+        self.paused = self.loop.call_later(descriptors.SHORTAGE_PAUSE, self.start)
 
     async def take_the_rest(self, until: float) -> None:
         """Accept all that waits in the kernel, since nobody else might, until the monotonic time `until` at most."""
@@ -62,7 +62,7 @@ class Acceptor:
                     if error.errno not in descriptors.SHORTAGES:
                         break
                     self.find_room()
-                    await asyncio.sleep(descriptors.PAUSE)
+                    await asyncio.sleep(descriptors.SHORTAGE_PAUSE)
                 else:
                     self.begin(connection)
 
@@ -110,7 +110,7 @@ class Acceptor:
     def give_up_handshake(self) -> bool:
         """Close the connection whose TLS handshake has taken longest; return whether there was one."""
         for task, since in self.connecting.items():
-            if since > self.loop.time() - descriptors.IDLE:
+            if since > self.loop.time() - descriptors.LEAST_IDLE:
                 return False
             if not task.cancelling():
                 task.cancel()

@@ -215,7 +215,7 @@ class Cycle(Asked, Base):
         self.observers.tell_ended(self)
 
 
-class Socket(Asked):
+class WebSocket(Asked):
     """The exchange of a WebSocket, from the handshake to its end: 101, or what refused it; what was sent are messages.
 
     The application is called with its `receive` and `send`.

@@ -9,7 +9,7 @@ from typing import Any
 from paddock.http.interface import Receive, Scope, Send
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
-from paddock.workers.asgi.cycle import Cycle, Socket
+from paddock.workers.asgi.cycle import Cycle, WebSocket
 from paddock.workers.asgi.protocols import Clock
 
 HTTPTOOLS = "uvicorn.protocols.http.httptools_impl"
@@ -45,7 +45,7 @@ def observe(http: str, observers: Observers, root_path: str, id_header: str | No
         # Uvicorn's own, where a worker before this one has put something in its place.
         base = before.__bases__[1] if issubclass(before, Cycle) else before
         module.RequestResponseCycle = type("Cycle", (mixin, base), own)
-    socket = type("Socket", (Socket,), own)
+    socket = type("Socket", (WebSocket,), own)
 
     def wrap(application: Any) -> Any:
         def front(scope: Scope, receive: Receive, send: Send) -> Any:

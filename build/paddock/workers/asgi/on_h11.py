@@ -9,10 +9,10 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from paddock.http.limits import Limits
-from paddock.workers.asgi.protocols import BODY, HEAD, PIECE, Flow, Limited
+from paddock.workers.asgi.protocols import BODY, FED_AT_ONCE, HEAD, Flow, Limited
 
 
-class Connection(h11.Connection):
+class BoundedConnection(h11.Connection):
     """Raises for a head beyond the limits, as h11 does for one that it cannot understand."""
 
     @property
@@ -21,7 +21,7 @@ class Connection(h11.Connection):
 
         What waits is text here, until its turn comes; that `trailing_data` has a copy of, at each request.
         """
-        return len(self._receive_buffer) > PIECE
+        return len(self._receive_buffer) > FED_AT_ONCE
 
     def __init__(self, limits: Limits, largest: int, on_head: Callable[[], None]) -> None:
         super().__init__(h11.SERVER, largest)
@@ -70,13 +70,13 @@ class Connection(h11.Connection):
 class H11(Limited, H11Protocol):
     """With h11, which keeps a head until it is complete, and bounds it."""
 
-    conn: Connection
+    conn: BoundedConnection
     flow: Flow
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         largest = self.config.h11_max_incomplete_event_size or self.limits.head
-        self.conn = Connection(self.limits, largest, self.on_head)
+        self.conn = BoundedConnection(self.limits, largest, self.on_head)
 
     def on_head(self) -> None:
         """A head is complete: the time of another one counts anew."""

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from paddock.workers.asgi.cycle import Cycle
-from paddock.workers.asgi.protocols import BODY, HEAD, PIECE, READ, WAITING, Limited, give_up
+from paddock.workers.asgi.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Limited, give_up
 
 
 class Cork:
@@ -126,7 +126,7 @@ class HttpTools(Limited, HttpToolsProtocol):
         """Parse what has come, of much only as far as not too many requests wait."""
         if self.refused:
             return
-        if self.rest or len(data) > PIECE:
+        if self.rest or len(data) > FED_AT_ONCE:
             self.rest = memoryview(bytes(self.rest) + data)
             self.go_on()
         else:
@@ -135,7 +135,7 @@ class HttpTools(Limited, HttpToolsProtocol):
     def go_on(self) -> None:
         """Parse the rest piece by piece, as long as not too many requests wait."""
         while self.rest and len(self.pipeline) < WAITING:
-            piece, self.rest = self.rest[:PIECE], self.rest[PIECE:]
+            piece, self.rest = self.rest[:FED_AT_ONCE], self.rest[FED_AT_ONCE:]
             self.parse(piece)
             if self.refused or self.upgraded:
                 self.rest = b""

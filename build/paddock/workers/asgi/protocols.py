@@ -20,7 +20,7 @@ from paddock.http.record import Observers
 HEAD = "head"
 BODY = "body"
 
-LINGER = 2.0
+CLOSE_LINGER = 2.0
 """Seconds that a refused client may go on sending: closing at once would reset the answer it has not read yet."""
 
 SWEEP = 0.5
@@ -33,7 +33,7 @@ READ = 256 * 1024
 WAITING = 100
 """Pipelined requests of a connection that wait, beyond which nothing more of it is read until some are answered."""
 
-PIECE = 4096
+FED_AT_ONCE = 4096
 """Bytes that are parsed at once, which some 230 requests fit in: what is parsed cannot be put back. A body in such
 pieces costs no more than in one."""
 
@@ -248,7 +248,7 @@ class Limited(Base):
             # The client may be gone, and asyncio not know it yet.
             with suppress(OSError):
                 self.transport.write_eof()
-        self.lingering = self.loop.call_later(LINGER, self.end)
+        self.lingering = self.loop.call_later(CLOSE_LINGER, self.end)
 
     def end(self) -> None:
         """Close; a client that does not even read what is left for it is not waited for."""

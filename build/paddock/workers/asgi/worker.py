@@ -45,10 +45,10 @@ from paddock.start.checks import nested_loop
 from paddock.text.output import waiting
 from paddock.workers.asgi.accepting import Acceptor
 from paddock.workers.asgi.implementations import observe, protocol_class
-from paddock.workers.base import LINGER, BootingWorker, ignore_stop_signals
+from paddock.workers.base import IDLE_LINGER, BootingWorker, ignore_stop_signals
 from paddock.workers.shared import announce_ready
 
-AT_ONCE = 0.1
+NO_TIME = 0.1
 """Seconds for what is in flight when there is no time left: enough for Uvicorn to see that nothing is."""
 
 
@@ -93,7 +93,7 @@ class Server(uvicorn.Server):
             # https://github.com/sysid/sse-starlette/blob/main/sse_starlette/sse.py, AppStatus
             self.handle_exit(signal.SIGTERM, None)
             await self.let_go()
-        self.config.timeout_graceful_shutdown = max(AT_ONCE, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
+        self.config.timeout_graceful_shutdown = max(NO_TIME, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
         if self.acceptor:
             self.acceptor.stop()
         await super().shutdown(sockets=None)
@@ -120,7 +120,7 @@ class Server(uvicorn.Server):
 
         Returns whether there was any.
         """
-        long_ago = asyncio.get_running_loop().time() - descriptors.IDLE
+        long_ago = asyncio.get_running_loop().time() - descriptors.LEAST_IDLE
         idle = [
             connection
             for connection in self.server_state.connections
@@ -168,17 +168,17 @@ class Server(uvicorn.Server):
         due: dict[Any, float] = {}
         closed: dict[Any, float] = {}
         while now < self.worker.stop_by and (
-            self.server_state.connections or (now < begun + LINGER and self.is_shaking_hands())
+            self.server_state.connections or (now < begun + IDLE_LINGER and self.is_shaking_hands())
         ):
             for connection in self.server_state.connections - told:
                 if connection in closed:
                     # TLS waits for the client to close it, too; one that keeps its connection for later does not look.
-                    if now >= closed[connection] + LINGER and is_delivered(connection.transport):
+                    if now >= closed[connection] + IDLE_LINGER and is_delivered(connection.transport):
                         connection.transport.abort()
                 elif not is_idle(connection):
                     # HTTP/2 says which request was the last: the client takes the next one elsewhere.
-                    due[connection] = now if is_http2(connection) else now + LINGER
-                elif now >= due.setdefault(connection, now + LINGER):
+                    due[connection] = now if is_http2(connection) else now + IDLE_LINGER
+                elif now >= due.setdefault(connection, now + IDLE_LINGER):
                     connection.shutdown()
                     closed[connection] = now
             await asyncio.sleep(0.02)
@@ -294,7 +294,7 @@ class UvicornWorker(BootingWorker):
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=max(LINGER, self.stop_by - time.monotonic()))
+            await asyncio.wait(tasks, timeout=max(IDLE_LINGER, self.stop_by - time.monotonic()))
 
     def stop(self, number: int, this: asyncio.Task[Any] | None) -> None:
         """End gracefully on SIGTERM, at once on SIGINT and SIGQUIT."""
@@ -304,7 +304,7 @@ class UvicornWorker(BootingWorker):
             return
         if not self.server.started:
             # What the application has opened is closed properly if its startup is nearly done.
-            asyncio.get_running_loop().call_later(LINGER, self.give_up_startup, this)
+            asyncio.get_running_loop().call_later(IDLE_LINGER, self.give_up_startup, this)
         if number != signal.SIGTERM:
             self.hurry()
             self.cfg.worker_int(self)

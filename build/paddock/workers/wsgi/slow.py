@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections import deque
     from concurrent.futures import Future
 
-LINGER = 2.0
+CLOSE_LINGER = 2.0
 LINGER_BYTES = 1024 * 1024
 """How long, and how much, a client may go on sending after the last answer: closing at once would reset what it has not
 read yet (https://www.rfc-editor.org/rfc/rfc9112#section-9.6)."""
@@ -389,7 +389,7 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         if self.short:
             descriptors.warn(self.say_short)
             if not self.make_room():
-                self.accept_after = time.monotonic() + descriptors.PAUSE
+                self.accept_after = time.monotonic() + descriptors.SHORTAGE_PAUSE
                 self.set_accept_enabled(False)
         self.crowded = self.short = False
 
@@ -397,7 +397,7 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         """Close the connection that has waited longest for a request, else one that lingers; return whether one did."""
         pending = self.pending_conns[0].since if self.pending_conns else float("inf")
         kept = self.keepalived_conns[0].timeout - self.cfg.keepalive if self.keepalived_conns else float("inf")
-        if min(pending, kept) <= time.monotonic() - descriptors.IDLE:
+        if min(pending, kept) <= time.monotonic() - descriptors.LEAST_IDLE:
             self.close_oldest(self.pending_conns if pending < kept else self.keepalived_conns)
         elif self.lingering:
             self.end(next(iter(self.lingering)))
@@ -453,7 +453,7 @@ class SlowClients(gthread.ThreadWorker):  # type: ignore[misc]
         except (OSError, ValueError):
             conn.close()
             return
-        self.lingering[conn] = time.monotonic() + LINGER
+        self.lingering[conn] = time.monotonic() + CLOSE_LINGER
 
     def on_lingering_readable(self, conn: Connection, client: Any) -> None:
         """Throw away what a client still sends."""

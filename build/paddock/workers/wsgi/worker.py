@@ -15,7 +15,7 @@ from paddock.http.ids import CURRENT, request_id
 from paddock.http.readiness import in_front
 from paddock.http.record import CLIENT_GONE, Answered
 from paddock.settings.environment import own
-from paddock.workers.base import LINGER, BootingWorker
+from paddock.workers.base import IDLE_LINGER, BootingWorker
 from paddock.workers.shared import announce_ready
 from paddock.workers.watchdog import watched
 from paddock.workers.wsgi.slow import Connection, ErrorPage, TooSlow
@@ -133,12 +133,12 @@ class ThreadWorker(BootingWorker, Streams):
         # From here on Gunicorn waits for its graceful timeout, of which a part has gone and a part is kept.
         self.cfg.settings["graceful_timeout"].value = max(0.0, self.stop_by - time.monotonic())
         for connection in self.pending_conns:
-            connection.timeout = min(connection.timeout, time.monotonic() + LINGER)
+            connection.timeout = min(connection.timeout, time.monotonic() + IDLE_LINGER)
 
     def wait(self, conn: Connection) -> None:
         """Leave a connection to the poller; not for long when no other has to be waited for any more."""
         if not self.alive and not self._accepting:
-            conn.timeout = min(conn.timeout, time.monotonic() + LINGER)
+            conn.timeout = min(conn.timeout, time.monotonic() + IDLE_LINGER)
         super().wait(conn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
@@ -162,7 +162,7 @@ class ThreadWorker(BootingWorker, Streams):
                 self.accept(listener)
                 if self.short:
                     self.notify()
-                    self.wait_for_and_dispatch_events(timeout=descriptors.PAUSE)
+                    self.wait_for_and_dispatch_events(timeout=descriptors.SHORTAGE_PAUSE)
                     self.murder_pending()
             listener.close()
 
