@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.http import ids
-from paddock.http.record import HEALTH_AGENT, Answered, Exchange, is_health_check
+from paddock.http.record import HEALTH_AGENT, Answered, Record, is_health_check
 from paddock.logs import atoms
 from paddock.logs.access import LONGEST_LINE, AccessLog, Exclude, access_log
 from paddock.logs.fast import scope_line
@@ -36,7 +36,7 @@ FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=5)
 
 
 class Asgi(Asked):
-    """An exchange of an ASGI application."""
+    """A record of an ASGI application."""
 
     root_path: ClassVar[str] = ""
 
@@ -57,31 +57,31 @@ class Asgi(Asked):
 
 
 def wsgi(raw: bytes = b"/", query: bytes = b"", headers: Any = (), client: Any = ("192.0.2.1", 5)) -> Answered:
-    """Return an exchange of a WSGI application, as Gunicorn makes it."""
+    """Return a record of a WSGI application, as Gunicorn makes it."""
     fields = [(name.decode("latin-1").upper(), value.decode("latin-1")) for name, value in headers]
     request = SimpleNamespace(
         method="GET", path=raw.decode("latin-1"), query=query.decode("latin-1"), version=(1, 1), headers=fields
     )
-    exchange = Answered(request)
+    record = Answered(request)
     environ = {"REMOTE_ADDR": client[0] if client else "", "SERVER_NAME": "192.0.2.9"}
     for name, value in fields:
         key = "HTTP_" + name.replace("-", "_")
         environ[key] = f"{environ[key]},{value}" if key in environ else value
-    exchange.variables = environ
-    exchange.response = SimpleNamespace(
+    record.variables = environ
+    record.response = SimpleNamespace(
         status_code=200, sent=12, headers=[("Content-Type", "text/plain"), ("x-evil", 'a"b\n')], headers_sent=True
     )
-    exchange.end()
-    exchange.seconds = 1.25
-    return exchange
+    record.end()
+    record.seconds = 1.25
+    return record
 
 
 KINDS = {"asgi": Asgi, "wsgi": wsgi}
 
 
 @pytest.fixture(params=KINDS)
-def exchange(request: pytest.FixtureRequest) -> Any:
-    """What makes an exchange."""
+def record(request: pytest.FixtureRequest) -> Any:
+    """What makes a record."""
     return KINDS[request.param]
 
 
@@ -110,10 +110,10 @@ def log(capfd: pytest.CaptureFixture[str]) -> Iterator[Any]:
         logging.Logger.manager._clear_cache()
 
 
-def lines(exchange: Exchange, form: str) -> str:
-    """Return an exchange's line in a format."""
+def lines(record: Record, form: str) -> str:
+    """Return a record's line in a format."""
     template, values = atoms.compiled(form)
-    return template % tuple(value(exchange) for value in values)
+    return template % tuple(value(record) for value in values)
 
 
 EXPECTED = {
@@ -145,14 +145,14 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("atom", EXPECTED)
-def test_atoms(exchange: Any, atom: str) -> None:
+def test_atoms(record: Any, atom: str) -> None:
     headers = [
         (b"referer", b"https://example.org/"),
         (b"user-agent", b'a "browser"'),
         (b"x-request-id", b"an-id"),
         (b"authorization", b"Basic YWRhOnNlY3JldA=="),
     ]
-    assert lines(exchange(b"/caf%C3%A9", b"x=1&y", headers), f"%({atom})s") == EXPECTED[atom]
+    assert lines(record(b"/caf%C3%A9", b"x=1&y", headers), f"%({atom})s") == EXPECTED[atom]
 
 
 def test_time() -> None:
@@ -255,9 +255,9 @@ def plain() -> Config:
     return cfg
 
 
-def test_keys_of_json(log: Any, exchange: Any) -> None:
+def test_keys_of_json(log: Any, record: Any) -> None:
     headers = [(b"referer", b"/from"), (b"user-agent", "café".encode()), (b"x-request-id", b"an-id")]
-    found = json.loads(log(log_format="json").line(exchange(b"/a%20b", b"x=1", headers)))
+    found = json.loads(log(log_format="json").line(record(b"/a%20b", b"x=1", headers)))
 
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", found.pop("time"))
     assert found == {
@@ -279,24 +279,24 @@ def test_keys_of_json(log: Any, exchange: Any) -> None:
     }
 
 
-def test_a_format_of_ones_own_is_the_message_of_json(log: Any, exchange: Any) -> None:
-    found = json.loads(log(log_format="json", access_log_format='%(m)s "%(U)s"').line(exchange(b"/%22")))
+def test_a_format_of_ones_own_is_the_message_of_json(log: Any, record: Any) -> None:
+    found = json.loads(log(log_format="json", access_log_format='%(m)s "%(U)s"').line(record(b"/%22")))
 
     assert found["message"] == 'GET "/\\""'
 
 
-def test_json_lines_in_a_log_of_text(log: Any, exchange: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    log(access_log_format="json").ended(exchange(b"/x"))
+def test_json_lines_in_a_log_of_text(log: Any, record: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    log(access_log_format="json").ended(record(b"/x"))
 
     assert json.loads(capfd.readouterr().out)["path"] == "/x"
 
 
 @pytest.mark.parametrize("form", ["default", "json"])
 def test_a_long_line_is_cut_so_that_a_pipe_takes_it_whole(
-    log: Any, exchange: Any, form: str, capfd: pytest.CaptureFixture[str]
+    log: Any, record: Any, form: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     headers = [(b"user-agent", b'"\\' * 4000), (b"referer", "é".encode() * 4000)]
-    log(access_log_format=form).ended(exchange(b"/" + b"%41" * 1000, b"q" * 1000, headers))
+    log(access_log_format=form).ended(record(b"/" + b"%41" * 1000, b"q" * 1000, headers))
 
     written = capfd.readouterr().out
     assert written.count("\n") == 1
@@ -306,8 +306,8 @@ def test_a_long_line_is_cut_so_that_a_pipe_takes_it_whole(
         assert '"' not in re.sub(r'"(?:[^"\\]|\\.)*"', "", written)
 
 
-def test_id_of_another_header(log: Any, exchange: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    log(request_id_header="X-Correlation-ID").ended(exchange(headers=[(b"x-correlation-id", b"abc")]))
+def test_id_of_another_header(log: Any, record: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    log(request_id_header="X-Correlation-ID").ended(record(headers=[(b"x-correlation-id", b"abc")]))
 
     assert capfd.readouterr().out.endswith(" 1.250000 abc\n")
 
@@ -331,10 +331,10 @@ def test_exclude(path: str, left_out: bool) -> None:
         (("127.0.0.1", 1), [(b"x-forwarded-for", b"192.0.2.1")], False),
     ],
 )
-def test_who_is_the_health_check(exchange: Any, client: Any, headers: Any, is_one: bool) -> None:
+def test_who_is_the_health_check(record: Any, client: Any, headers: Any, is_one: bool) -> None:
     agent = (b"user-agent", HEALTH_AGENT.encode())
-    assert is_health_check(exchange(client=client, headers=[*headers, agent])) is is_one
-    assert not is_health_check(exchange(client=client, headers=headers))
+    assert is_health_check(record(client=client, headers=[*headers, agent])) is is_one
+    assert not is_health_check(record(client=client, headers=headers))
 
 
 @pytest.mark.parametrize("given_id", [None, "", "with space", 'a"b', "x" * 129, "é", "a,b", "a\n"])

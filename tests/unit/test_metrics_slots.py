@@ -18,14 +18,14 @@ from paddock.metrics.slots import BUCKETS, METHODS, SLOTS_AT_ONCE, STATUSES, Cou
 from paddock.metrics.tally import REASONS, STATES, WANTED, WorkerCounts
 
 
-def exchange(method: str = "GET", status: int = 200, seconds: float = 0.003, **more: Any) -> Any:
+def record(method: str = "GET", status: int = 200, seconds: float = 0.003, **more: Any) -> Any:
     """A request and its answer, as a worker tells of it."""
     told = {"method": method, "status": status, "seconds": seconds, "received": 0, "sent": 10, "is_own": False}
     return SimpleNamespace(**told | more)
 
 
 def count(counter: Counter, one: Any, times: int = 1) -> None:
-    """Let a worker tell of an exchange so many times."""
+    """Let a worker tell of a record so many times."""
     for _ in range(times):
         counter.begun(one)
         counter.ended(one)
@@ -73,7 +73,7 @@ def switching() -> Iterator[None]:
 def test_statuses(status: int, name: str) -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), exchange("PUT", status))
+    count(Counter(slots.take(1)), record("PUT", status))
 
     assert slots.total().statuses("PUT") == dict.fromkeys(STATUSES, 0) | {name: 1}
 
@@ -82,7 +82,7 @@ def test_statuses(status: int, name: str) -> None:
 def test_an_unknown_method_is_other(method: str) -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), exchange(method))
+    count(Counter(slots.take(1)), record(method))
 
     assert {name: slots.total().statuses(name)["2xx"] for name in METHODS} == dict.fromkeys(METHODS, 0) | {"other": 1}
 
@@ -92,8 +92,8 @@ def test_a_bound_belongs_to_its_bucket(place: int) -> None:
     slots = Slots()
     counter = Counter(slots.take(1))
 
-    count(counter, exchange(seconds=BUCKETS[place]))
-    count(counter, exchange(seconds=BUCKETS[place] + 1e-9))
+    count(counter, record(seconds=BUCKETS[place]))
+    count(counter, record(seconds=BUCKETS[place] + 1e-9))
 
     expected = [0] * (len(BUCKETS) + 1)
     expected[place] = expected[place + 1] = 1
@@ -104,7 +104,7 @@ def test_bytes_and_seconds() -> None:
     slots = Slots()
     counter = Counter(slots.take(1))
 
-    count(counter, exchange("POST", seconds=0.25, received=7, sent=2**40), 3)
+    count(counter, record("POST", seconds=0.25, received=7, sent=2**40), 3)
 
     total = slots.total()
     assert (total.received, total.sent, total.seconds["POST"]) == (21, 3 * 2**40, 0.75)
@@ -113,9 +113,9 @@ def test_bytes_and_seconds() -> None:
 def test_in_flight() -> None:
     slots = Slots()
     counter = Counter(slots.take(1))
-    counter.begun(exchange())
-    counter.begun(exchange())
-    counter.ended(exchange())
+    counter.begun(record())
+    counter.begun(record())
+    counter.ended(record())
 
     assert slots.total().in_flight == 1
 
@@ -123,7 +123,7 @@ def test_in_flight() -> None:
 def test_what_the_image_answers_or_asks_itself_is_not_counted() -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), exchange(is_own=True))
+    count(Counter(slots.take(1)), record(is_own=True))
 
     total = slots.total()
     assert not any(total.statuses("GET").values())
@@ -134,7 +134,7 @@ def test_what_the_image_answers_or_asks_itself_is_not_counted() -> None:
 def test_how_long_a_websocket_was_open_is_no_duration() -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), exchange(status=101, seconds=3600))
+    count(Counter(slots.take(1)), record(status=101, seconds=3600))
 
     assert slots.total().statuses("GET")["1xx"] == 1
     assert not any(slots.total().durations("GET"))
@@ -153,7 +153,7 @@ def test_threads() -> None:
     counter = Counter(slot)
 
     def work(number: int) -> None:
-        mine = exchange(METHODS[number % len(METHODS)], 200, 0.5, received=1, sent=number)
+        mine = record(METHODS[number % len(METHODS)], 200, 0.5, received=1, sent=number)
         count(counter, mine, each)
 
     for _ in range(3):
@@ -180,7 +180,7 @@ def test_more_threads_than_lanes() -> None:
     held, done = threading.Barrier(9), threading.Barrier(9)
 
     def work() -> None:
-        count(counter, exchange())
+        count(counter, record())
         held.wait()
         done.wait()
 
@@ -203,9 +203,9 @@ def test_processes_that_are_killed() -> None:
 
     def work(slot: Slot, number: int) -> None:
         counter = Counter(slot)
-        count(counter, exchange(), number)
+        count(counter, record(), number)
         for _ in range(3):
-            counter.begun(exchange())
+            counter.begun(record())
 
     for generation in range(6):
         for _ in range(4):
@@ -235,7 +235,7 @@ def test_a_reader_never_sees_less_than_before() -> None:
     if not pid:
         counter = Counter(slot)
         while True:
-            count(counter, exchange(seconds=1.5, sent=2**33 + 1))
+            count(counter, record(seconds=1.5, sent=2**33 + 1))
     try:
         before = (0, 0, 0.0)
         while before[0] < 20_000:
@@ -259,7 +259,7 @@ def test_more_workers_than_slots() -> None:
 
     assert [slot.number for slot in taken] == list(range(2 * SLOTS_AT_ONCE + 1))
     for slot in taken:
-        count(Counter(slot), exchange())
+        count(Counter(slot), record())
     for slot in taken:
         slots.give_back(slot)
     assert slots.take(2).number == 0

@@ -90,10 +90,10 @@ def test_blocked_loop_is_reported_once_with_path_and_place(log: pytest.LogCaptur
         watchdog.start()
 
         def serve(**scope: str) -> asyncio.Task[None]:
-            return asyncio.create_task(Exchange({**scope, "raw_path": b""}, *[None] * 2).serve(application))  # type: ignore[arg-type]
+            return asyncio.create_task(Record({**scope, "raw_path": b""}, *[None] * 2).serve(application))  # type: ignore[arg-type]
 
         own = {"observers": NOBODY, "in_flight": watchdog.requests, "id_header": b""}
-        Exchange = type("Exchange", (WebSocket,), own)
+        Record = type("Record", (WebSocket,), own)
         waiting = serve(method="POST", path="/wait")
         await asyncio.sleep(0)
         started = time.monotonic()

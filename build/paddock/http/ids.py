@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 CURRENT: ContextVar[Any] = ContextVar("paddock_request", default=None)
-"""The exchange that is being served, if any; tasks have it too, and threads that asyncio starts."""
+"""The record that is being served, if any; tasks have it too, and threads that asyncio starts."""
 
 SANE = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}").fullmatch
 """What is taken from a client. It can be put into a header, a line of the log or a URL as it is."""
@@ -21,8 +21,8 @@ DIGITS = 32
 
 def current() -> str:
     """Return the id of the request that is being served, or nothing."""
-    exchange = CURRENT.get()
-    return exchange.request_id if exchange else ""
+    record = CURRENT.get()
+    return record.request_id if record else ""
 
 
 def header(setting: str) -> str | None:

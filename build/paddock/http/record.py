@@ -18,7 +18,7 @@ NOT_ACCEPTED = 403
 """The status of a WebSocket that was closed before it was accepted: https://asgi.readthedocs.io/en/latest/specs/www.html"""
 
 
-class Exchange(Protocol):
+class Record(Protocol):
     """A request and its answer, the same for ASGI and WSGI. What is said of the answer holds from the end on."""
 
     @property
@@ -91,10 +91,10 @@ class Exchange(Protocol):
 
 
 class Observer(Protocol):
-    """Is told of every request of a worker. A method `begun(exchange)` is called too where there is one, before."""
+    """Is told of every request of a worker. A method `begun(record)` is called too where there is one, before."""
 
-    def ended(self, exchange: Exchange) -> None:
-        """Take note of an exchange: called once, when the answer is complete or when there will be none."""
+    def ended(self, record: Record) -> None:
+        """Take note of a record: called once, when the answer is complete or when there will be none."""
 
 
 Told = Callable[[Any], None]
@@ -107,29 +107,29 @@ class Observers:
         self.begun: tuple[Told, ...] = tuple(each.begun for each in observers if hasattr(each, "begun"))
         self.ended: tuple[Told, ...] = tuple(each.ended for each in observers)
 
-    def tell_begun(self, exchange: Exchange) -> None:
+    def tell_begun(self, record: Record) -> None:
         """Tell that a request has come."""
         for told in self.begun:
             try:
-                told(exchange)
+                told(record)
             except Exception:
                 failed(told)
 
-    def tell_ended(self, exchange: Exchange) -> None:
+    def tell_ended(self, record: Record) -> None:
         """Tell that it is over."""
         for told in self.ended:
             try:
-                told(exchange)
+                told(record)
             except Exception:
                 failed(told)
 
     def tell_refused(self, client: str, status: int) -> None:
         """Tell of a `client` to whom the image has answered with `status`, for want of a request."""
-        exchange = Answered()
-        exchange.refused_client = client
-        self.tell_begun(exchange)
-        exchange.end(status)
-        self.tell_ended(exchange)
+        record = Answered()
+        record.refused_client = client
+        self.tell_begun(record)
+        record.end(status)
+        self.tell_ended(record)
 
 
 NOBODY = Observers(())
@@ -141,7 +141,7 @@ def failed(told: Told) -> None:
 
 
 class Answered:
-    """An exchange of a WSGI application, from Gunicorn's request, response and environment.
+    """A record of a WSGI application, from Gunicorn's request, response and environment.
 
     `request` is None where what came could not be understood; `response` and `variables`, the environment, are there
     when the application is called.
@@ -166,15 +166,15 @@ class Answered:
 
     @classmethod
     def by_gunicorn(cls, response: Any, request: Any, environ: dict[str, Any], took: timedelta) -> Answered:
-        """Return the exchange of which one of Gunicorn's worker classes tells its logger.
+        """Return the record of which one of Gunicorn's worker classes tells its logger.
 
         `took` has a timedelta's fields and, from Gunicorn's own `asgi`, none of its methods.
         """
-        exchange = cls(request)
-        exchange.response, exchange.variables = response, environ
-        exchange.end(int(str(response.status).split(None, 1)[0]))
-        exchange.seconds = took.seconds + took.microseconds / 1_000_000
-        return exchange
+        record = cls(request)
+        record.response, record.variables = response, environ
+        record.end(int(str(response.status).split(None, 1)[0]))
+        record.seconds = took.seconds + took.microseconds / 1_000_000
+        return record
 
     def end(self, status: int = 0) -> None:
         """Note that it is over; `status` is that of an answer that is not the application's."""
@@ -189,59 +189,59 @@ class Answered:
 
     @property
     def method(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         return getattr(self.request, "method", None) or ""
 
     @property
     def sent(self) -> int:
-        """See `Exchange`."""
+        """See `Record`."""
         return self.error_bytes or getattr(self.response, "sent", None) or 0
 
     @property
     def path(self) -> str:
-        """See `Exchange`. PATH_INFO is what is left of it below ROOT_PATH."""
+        """See `Record`. PATH_INFO is what is left of it below ROOT_PATH."""
         return unquoted(getattr(self.request, "path", None) or "")
 
     @property
     def query(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         return getattr(self.request, "query", None) or ""
 
     @property
     def target(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         path, query = getattr(self.request, "path", None) or "", self.query
         return f"{path}?{query}" if query else path
 
     @property
     def protocol(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         version = getattr(self.request, "version", None)
         return f"HTTP/{version[0]}.{version[1]}" if version else ""
 
     @property
     def client(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         return str(self.variables.get("REMOTE_ADDR", self.refused_client))
 
     @property
     def unlogged(self) -> bool:
-        """See `Exchange`."""
+        """See `Record`."""
         return UNLOGGED in self.variables
 
     @property
     def server(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         return str(self.variables.get("SERVER_NAME", ""))
 
     @property
     def is_own(self) -> bool:
-        """See `Exchange`."""
+        """See `Record`."""
         variables = self.variables
         return UNLOGGED in variables or (variables.get("HTTP_USER_AGENT") == HEALTH_AGENT and is_health_check(self))
 
     def field(self, name: str) -> str | None:
-        """See `Exchange`. Fields that came more than once are joined, as in the environment."""
+        """See `Record`. Fields that came more than once are joined, as in the environment."""
         key = name.upper().replace("-", "_")
         if value := self.variables.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"):
             return str(value)
@@ -249,16 +249,16 @@ class Answered:
         return ",".join(values) if values else None
 
     def answered(self, name: str) -> str | None:
-        """See `Exchange`."""
+        """See `Record`."""
         fields = getattr(self.response, "headers", None) or ()
         return next((str(value) for field, value in reversed(fields) if field.lower() == name), None)
 
     def headers(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """See `Exchange`."""
+        """See `Record`."""
         return list(getattr(self.request, "headers", ())), list(getattr(self.response, "headers", ()))
 
     def environ(self) -> dict[str, Any]:
-        """See `Exchange`."""
+        """See `Record`."""
         return self.variables
 
 
@@ -267,16 +267,16 @@ def unquoted(path: str) -> str:
     return str(unquote_to_wsgi_str(path)) if "%" in path else path
 
 
-def environ_of(exchange: Any) -> dict[str, Any]:
-    """Return what the WSGI environment of an ASGI exchange would have been."""
-    scope = exchange.scope
+def environ_of(record: Any) -> dict[str, Any]:
+    """Return what the WSGI environment of an ASGI record would have been."""
+    scope = record.scope
     environ = {
-        "REQUEST_METHOD": exchange.method,
-        "RAW_URI": exchange.target,
-        "PATH_INFO": exchange.path,
-        "QUERY_STRING": exchange.query,
-        "SERVER_PROTOCOL": exchange.protocol,
-        "REMOTE_ADDR": exchange.client,
+        "REQUEST_METHOD": record.method,
+        "RAW_URI": record.target,
+        "PATH_INFO": record.path,
+        "QUERY_STRING": record.query,
+        "SERVER_PROTOCOL": record.protocol,
+        "REMOTE_ADDR": record.client,
         "wsgi.url_scheme": scope.get("scheme", ""),
     }
     for name, value in scope["headers"]:
@@ -297,14 +297,14 @@ LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")
 """Where the health check comes from; the last is a Unix socket."""
 
 
-def is_health_check(exchange: Exchange) -> bool:
+def is_health_check(record: Record) -> bool:
     """Tell whether a request is that of `paddock health`.
 
     Anyone can call himself so. But a client from elsewhere has another address, also where a proxy in the same pod says
     whose request it passes on, and a listener's own address is nobody else's.
     """
     return (
-        (exchange.client in LOOPBACK or exchange.client == exchange.server)
-        and exchange.field("user-agent") == HEALTH_AGENT
-        and exchange.field("x-forwarded-for") is None
+        (record.client in LOOPBACK or record.client == record.server)
+        and record.field("user-agent") == HEALTH_AGENT
+        and record.field("x-forwarded-for") is None
     )

@@ -23,7 +23,7 @@ from paddock.text.output import FileHandler, OutputHandler
 if TYPE_CHECKING:
     from gunicorn import glogging
 
-    from paddock.http.record import Exchange
+    from paddock.http.record import Record
 
 
 LOGGER = "gunicorn.access"
@@ -39,7 +39,7 @@ CUT = "…"
 
 
 class AccessLog:
-    """Writes the line of each exchange: straight to the output, or through logging where somebody configured that."""
+    """Writes the line of each record: straight to the output, or through logging where somebody configured that."""
 
     later: Callable[[Callable[[], None]], Any] | None = None
     """What calls a function at the end of the event loop's turn; None writes each line at once."""
@@ -74,27 +74,27 @@ class AccessLog:
         else:
             self.template, self.values = compiled(line)
             self.line = self.wrapped if log_format == JSON else self.text
-        self.first_line: Callable[[Exchange], str] = self.line
+        self.first_line: Callable[[Record], str] = self.line
         """What makes a line at first; one that is too long is made again by `line`."""
         self.handlers = list(self.logger.handlers)
         handler = self.handlers[0] if len(self.handlers) == 1 else None
         self.formatter = handler.formatter if handler else None
-        self.over: list[Exchange] = []
+        self.over: list[Record] = []
         """Those of this turn."""
         self.lines: Lines | None = None
         if isinstance(handler, OutputHandler | FileHandler) and type(handler) in PIECE and not self.has_own_way:
             self.lines = Lines(handler)
 
-    def ended(self, exchange: Exchange) -> None:
-        """Write the line of an exchange, now or at the end of the turn; see `Observer`."""
+    def ended(self, record: Record) -> None:
+        """Write the line of a record, now or at the end of the turn; see `Observer`."""
         if not self.over:
             # What goes through logging does so in the context of its request.
             if self.later is None or not self.is_direct():
-                self.add(exchange)
+                self.add(record)
                 self.write()
                 return
             self.later(self.end_turn)
-        self.over.append(exchange)
+        self.over.append(record)
 
     def end_turn(self) -> None:
         """Write the lines of a turn of the event loop: one after the other they cost less than among the requests."""
@@ -103,26 +103,26 @@ class AccessLog:
     def flush(self, patience: float = LAST_PATIENCE) -> None:
         """Write what there is, and wait for a reader so many seconds at most."""
         over, self.over = self.over, []
-        for exchange in over:
+        for record in over:
             try:
-                self.add(exchange)
+                self.add(record)
             except Exception:
                 self.log.exception("A line of the access log has failed")
         self.write(patience)
 
-    def add(self, exchange: Exchange) -> None:
-        """Put the line of an exchange, if it gets one, behind those to write."""
-        if exchange.is_own and (exchange.unlogged or not self.health):
+    def add(self, record: Record) -> None:
+        """Put the line of a record, if it gets one, behind those to write."""
+        if record.is_own and (record.unlogged or not self.health):
             return
-        if self.exclude and self.exclude.holds(exchange.path):
+        if self.exclude and self.exclude.holds(record.path):
             return
         lines = self.lines
         if lines is None or not (lines.fresh or self.is_direct()):
-            self.record(exchange)
+            self.hand_over(record)
             return
-        line = self.first_line(exchange)
+        line = self.first_line(record)
         if len(line) > SHORT and len(line.encode("utf-8", "backslashreplace")) >= LONGEST_LINE:
-            line = self.shortened(exchange)
+            line = self.shortened(record)
         lines.fresh.append(line + "\n")
 
     def write(self, patience: float = 0.0) -> None:
@@ -131,7 +131,7 @@ class AccessLog:
             self.lines.flush(patience)
 
     def serve_scopes(self, root_path: str, later: Callable[[Callable[[], None]], Any]) -> None:
-        """Write the lines of ASGI exchanges on an event loop, together at the end of its turn, which `later` is for."""
+        """Write the lines of ASGI records on an event loop, together at the end of its turn, which `later` is for."""
         self.later = later
         if self.line == self.text:
             self.first_line = scope_line(self.format, root_path, self.text)
@@ -148,76 +148,74 @@ class AccessLog:
             and logger.isEnabledFor(logging.INFO)
         )
 
-    def record(self, exchange: Exchange) -> None:
-        """Hand the exchange over to Python's logging, or to the user's own `Logger`."""
+    def hand_over(self, record: Record) -> None:
+        """Hand the record over to Python's logging, or to the user's own `Logger`."""
         if self.has_own_way:
-            request, answer = (SimpleNamespace(headers=headers) for headers in exchange.headers())
-            answer.status, answer.sent = str(exchange.status), exchange.sent
-            self.log.access(answer, request, exchange.environ(), timedelta(seconds=exchange.seconds))
+            request, answer = (SimpleNamespace(headers=headers) for headers in record.headers())
+            answer.status, answer.sent = str(record.status), record.sent
+            self.log.access(answer, request, record.environ(), timedelta(seconds=record.seconds))
             return
         if not self.logger.isEnabledFor(logging.INFO):
             return
-        message, arguments = (
-            ("%s", (self.object(exchange),)) if self.format == JSON else (self.format, (Atoms(exchange),))
-        )
+        message, arguments = ("%s", (self.object(record),)) if self.format == JSON else (self.format, (Atoms(record),))
         self.logger.handle(
             self.logger.makeRecord(
-                *(self.logger.name, logging.INFO, __file__, 0, message, arguments, None), extra=self.fields(exchange)
+                *(self.logger.name, logging.INFO, __file__, 0, message, arguments, None), extra=self.fields(record)
             )
         )
 
     # The lines. `most` is the number of characters after which what a client has sent is cut.
 
-    def text(self, exchange: Exchange, most: int | None = None) -> str:
+    def text(self, record: Record, most: int | None = None) -> str:
         """Return the line that ACCESS_LOG_FORMAT describes."""
         if most is None:
-            return self.template % tuple([value(exchange) for value in self.values])
-        return self.template % tuple([cut(value(exchange), most, "\\") for value in self.values])
+            return self.template % tuple([value(record) for value in self.values])
+        return self.template % tuple([cut(value(record), most, "\\") for value in self.values])
 
-    def wrapped(self, exchange: Exchange, most: int | None = None) -> str:
+    def wrapped(self, record: Record, most: int | None = None) -> str:
         """Return the line as the message of a JSON object."""
-        fields = {**head(), "message": self.text(exchange, most)}
-        if request_id := self.request_id(exchange):
+        fields = {**head(), "message": self.text(record, most)}
+        if request_id := self.request_id(record):
             fields["request_id"] = cut(request_id, most)
         return encode(fields)
 
-    def object(self, exchange: Exchange, most: int | None = None) -> str:
-        """Return a JSON object with everything that is known of the exchange."""
-        fields = self.fields(exchange)
-        message = f"{request_line(exchange)} {exchange.status}"
+    def object(self, record: Record, most: int | None = None) -> str:
+        """Return a JSON object with everything that is known of the record."""
+        fields = self.fields(record)
+        message = f"{request_line(record)} {record.status}"
         line = {**head(), "message": message, **fields}
         return encode(line if most is None else {key: cut(value, most) for key, value in line.items()})
 
-    def fields(self, exchange: Exchange) -> dict[str, Any]:
-        """Return what is known of the exchange; None is what there is not."""
-        path = readable(exchange.path)
+    def fields(self, record: Record) -> dict[str, Any]:
+        """Return what is known of the record; None is what there is not."""
+        path = readable(record.path)
         found: dict[str, Any] = {
-            "client": exchange.client or None,
-            "method": exchange.method or None,
+            "client": record.client or None,
+            "method": record.method or None,
             "path": path or None,
-            "query": readable(exchange.query) or None,
-            "protocol": exchange.protocol or None,
-            "status": exchange.status,
-            "bytes": exchange.sent,
-            "duration": round(exchange.seconds, 6),
-            "referer": exchange.field("referer"),
-            "user_agent": exchange.field("user-agent"),
-            "request_id": self.request_id(exchange),
+            "query": readable(record.query) or None,
+            "protocol": record.protocol or None,
+            "status": record.status,
+            "bytes": record.sent,
+            "duration": round(record.seconds, 6),
+            "referer": record.field("referer"),
+            "user_agent": record.field("user-agent"),
+            "request_id": self.request_id(record),
         }
         for key in ("referer", "user_agent", "request_id"):
             if value := found[key]:
                 found[key] = readable(value)
         return found
 
-    def request_id(self, exchange: Exchange) -> str | None:
-        """Return the exchange's id, if it has one."""
-        return exchange.request_id or exchange.field(self.id_field)
+    def request_id(self, record: Record) -> str | None:
+        """Return the record's id, if it has one."""
+        return record.request_id or record.field(self.id_field)
 
-    def shortened(self, exchange: Exchange) -> str:
+    def shortened(self, record: Record) -> str:
         """Return the line with what is long in it cut, so that it is LONGEST bytes at most, with its end."""
         most = LONGEST_LINE // 2
         while True:
-            line = self.line(exchange, most)
+            line = self.line(record, most)
             if most == 1 or len(line.encode("utf-8", "backslashreplace")) < LONGEST_LINE:
                 return line
             most //= 2
@@ -238,14 +236,14 @@ class Exclude:
 
 
 class Atoms(Mapping[str, Any]):
-    """The atoms of an exchange, made when a format asks for them."""
+    """The atoms of a record, made when a format asks for them."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+    def __init__(self, record: Record) -> None:
+        self.record = record
 
     def __getitem__(self, atom: str) -> Any:
         value = function_of(atom)
-        return "-" if value is None else value(self.exchange)
+        return "-" if value is None else value(self.record)
 
     def __iter__(self) -> Iterator[str]:
         return iter(ATOMS)

@@ -1,4 +1,4 @@
-"""ACCESS_LOG_FORMAT: Gunicorn's atoms, compiled once into a function from an exchange to its line.
+"""ACCESS_LOG_FORMAT: Gunicorn's atoms, compiled once into a function from a record to its line.
 
 https://gunicorn.org/reference/settings/#access_log_format
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from paddock.text.formats import escape
 
 if TYPE_CHECKING:
-    from paddock.http.record import Exchange
+    from paddock.http.record import Record
 
 COMMON = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s'
 COMBINED = f'{COMMON} "%(f)s" "%(a)s"'
@@ -29,10 +29,10 @@ EXPECTED = 'default, common, combined, json, or a line with Gunicorn\'s atoms, s
 CONVERSION = re.compile(r"%(?:%|(?:\((?P<atom>[^()]*)\))?(?P<how>[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]?))")
 HEADER_ATOM = re.compile(r"\{(?P<name>[^{}]+)\}(?P<of>[ioe])")
 
-AtomFunction = Callable[["Exchange"], Any]
+AtomFunction = Callable[["Record"], Any]
 
 
-def local_time(_: Exchange) -> str:
+def local_time(_: Record) -> str:
     """Return the time as Apache writes it."""
     now = int(time.time())
     if now != clock.second:
@@ -66,9 +66,9 @@ def text(value: str | None) -> str:
     return escape(readable(value)) if value else "-"
 
 
-def user(exchange: Exchange) -> str:
+def user(record: Record) -> str:
     """Return the user's name in basic authentication."""
-    scheme, _, credentials = (exchange.field("authorization") or "").partition(" ")
+    scheme, _, credentials = (record.field("authorization") or "").partition(" ")
     if scheme.lower() != "basic":
         return "-"
     import base64
@@ -81,31 +81,31 @@ def user(exchange: Exchange) -> str:
     return text(name.decode("latin-1")) if colon else "-"
 
 
-def request_line(exchange: Exchange) -> str:
+def request_line(record: Record) -> str:
     """Return the request line, as the client has sent it; `-` for what was none."""
-    return text(f"{exchange.method} {exchange.target} {exchange.protocol}") if exchange.method else "-"
+    return text(f"{record.method} {record.target} {record.protocol}") if record.method else "-"
 
 
 ATOMS: dict[str, AtomFunction] = {
-    "h": lambda exchange: text(exchange.client),
-    "l": lambda exchange: "-",
+    "h": lambda record: text(record.client),
+    "l": lambda record: "-",
     "u": user,
     "t": local_time,
     "r": request_line,
-    "s": lambda exchange: exchange.status,
-    "m": lambda exchange: text(exchange.method),
-    "U": lambda exchange: text(exchange.path),
-    "q": lambda exchange: escape(readable(exchange.query)),
-    "H": lambda exchange: text(exchange.protocol),
-    "b": lambda exchange: exchange.sent or "-",
-    "B": lambda exchange: exchange.sent,
-    "f": lambda exchange: text(exchange.field("referer")),
-    "a": lambda exchange: text(exchange.field("user-agent")),
-    "T": lambda exchange: int(exchange.seconds),
-    "D": lambda exchange: int(exchange.seconds * 1_000_000),
-    "M": lambda exchange: int(exchange.seconds * 1000),
-    "L": lambda exchange: f"{exchange.seconds:.6f}",
-    "p": lambda exchange: f"<{os.getpid()}>",
+    "s": lambda record: record.status,
+    "m": lambda record: text(record.method),
+    "U": lambda record: text(record.path),
+    "q": lambda record: escape(readable(record.query)),
+    "H": lambda record: text(record.protocol),
+    "b": lambda record: record.sent or "-",
+    "B": lambda record: record.sent,
+    "f": lambda record: text(record.field("referer")),
+    "a": lambda record: text(record.field("user-agent")),
+    "T": lambda record: int(record.seconds),
+    "D": lambda record: int(record.seconds * 1_000_000),
+    "M": lambda record: int(record.seconds * 1000),
+    "L": lambda record: f"{record.seconds:.6f}",
+    "p": lambda record: f"<{os.getpid()}>",
 }
 
 NUMBERS = frozenset("sBTDM")
@@ -122,13 +122,13 @@ def function_of(atom: str) -> AtomFunction | None:
     lower = name.lower()
     match match["of"]:
         case "i":
-            return lambda exchange: text(exchange.field(lower))
+            return lambda record: text(record.field(lower))
         case "o":
-            return lambda exchange: text(exchange.answered(lower))
+            return lambda record: text(record.answered(lower))
     upper = name.upper()
 
-    def variable(exchange: Exchange) -> str:
-        environ = exchange.environ()
+    def variable(record: Record) -> str:
+        environ = record.environ()
         value = environ.get(name, environ.get(upper))
         return "-" if value is None else escape(readable(str(value)))
 

@@ -1,4 +1,4 @@
-"""The line of an ASGI exchange at a fraction of the cost: one expression, and one look at all that a client has sent.
+"""The line of an ASGI record at a fraction of the cost: one expression, and one look at all that a client has sent.
 
 What is unusual (quotes, control characters, characters beyond ASCII, a header that came twice, an atom that is not
 here) is left to `atoms`, whose lines these are: a test compares the two.
@@ -56,7 +56,7 @@ def line(x):
 
 
 def scope_line(line: str, root_path: str, slow: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Return a function that does for ASGI exchanges what `slow` does, which makes lines of the format `line`.
+    """Return a function that does for ASGI records what `slow` does, which makes lines of the format `line`.
 
     It leaves clients that were refused, who have no scope, and WebSockets, who have no method, to `slow`.
     """

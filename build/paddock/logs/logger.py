@@ -89,7 +89,7 @@ class Logger(glogging.Logger):  # type: ignore[misc]
             return
         if is_own_way(type(self)):
             super().access(resp, req, environ, request_time)
-        elif not hasattr(req, "exchange") and self.access_log_enabled:
+        elif not hasattr(req, "record") and self.access_log_enabled:
             self.access_lines = self.access_lines or access_log(self, self.cfg)
             if self.access_lines:
                 self.access_lines.ended(Answered.by_gunicorn(resp, req, dict(environ), request_time))

@@ -18,7 +18,7 @@ from threading import local
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paddock.http.record import Exchange
+    from paddock.http.record import Record
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "other")
 """Those of https://www.rfc-editor.org/rfc/rfc9110#section-9 and PATCH; clients may send any word, which is `other`."""
@@ -209,27 +209,27 @@ class Counter:
         *own, shared = slot.lanes
         self.own: Any = _ByThread(deque(own), shared) if slot.threads else _Alone(shared)
 
-    def begun(self, exchange: Exchange) -> None:
+    def begun(self, record: Record) -> None:
         """Note that a request has begun."""
         cells, _ = self.own.lane
         cells[BEGUN] += 1
 
-    def ended(self, exchange: Exchange) -> None:
+    def ended(self, record: Record) -> None:
         """Count a request whose answer has ended, by whatever end, unless it is the image's own.
 
         How long a WebSocket was open says nothing of how fast the server is.
         """
         cells, reals = self.own.lane
         cells[ENDED] += 1
-        if exchange.is_own:
+        if record.is_own:
             return
-        row = ROWS.get(exchange.method, OTHER)
-        status = exchange.status
+        row = ROWS.get(record.method, OTHER)
+        status = record.status
         cells[row + status // 100 if 100 <= status < 600 else row] += 1
         if status != SWITCHING_PROTOCOLS:
-            seconds = exchange.seconds
+            seconds = record.seconds
             cells[row + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1
             reals[row + SECONDS] += seconds
-        cells[SENT] += exchange.sent
-        if received := exchange.received:
+        cells[SENT] += record.sent
+        if received := record.received:
             cells[RECEIVED] += received

@@ -112,7 +112,7 @@ class Watchdog:
         self.thread = get_ident()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.requests: set[Any] = set()
-        """Those in flight: each a Request, or an exchange of an event loop that can say the same of itself."""
+        """Those in flight: each a Request, or a record of an event loop that can say the same of itself."""
         self.last = monotonic()
         self.reported_beat: float | None = None
         self.stopped = threading.Event()

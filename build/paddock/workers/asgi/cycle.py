@@ -31,7 +31,7 @@ HEALTH_CHECK = (b"user-agent", HEALTH_AGENT.encode())
 
 
 class Asked:
-    """The half of an exchange that an ASGI scope tells."""
+    """The half of a record that an ASGI scope tells."""
 
     observers: ClassVar[Observers]
     in_flight: ClassVar[set[Any]]
@@ -85,77 +85,77 @@ class Asked:
 
     @property
     def method(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         return str(self.scope.get("method", "GET"))
 
     @property
     def path(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         return unquoted(self.raw.decode("latin-1").removeprefix(self.root_path))
 
     @property
     def query(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         return str(self.scope["query_string"].decode("latin-1"))
 
     @property
     def target(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         path, query = self.raw.decode("latin-1").removeprefix(self.root_path), self.scope["query_string"]
         return f"{path}?{query.decode('latin-1')}" if query else path
 
     @property
     def protocol(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         return f"HTTP/{self.scope['http_version']}"
 
     @property
     def client(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         client = self.scope["client"]
         return str(client[0]) if client else ""
 
     @property
     def server(self) -> str:
-        """See `Exchange`."""
+        """See `Record`."""
         server = self.scope["server"]
         return str(server[0]) if server else ""
 
     @property
     def unlogged(self) -> bool:
-        """See `Exchange`."""
+        """See `Record`."""
         return UNLOGGED in self.scope
 
     @property
     def is_own(self) -> bool:
-        """See `Exchange`."""
+        """See `Record`."""
         scope = self.scope
         # Of nearly all requests the headers tell, at a fraction of the cost.
         return UNLOGGED in scope or (HEALTH_CHECK in scope["headers"] and is_health_check(self))
 
     def field(self, name: str) -> str | None:
-        """See `Exchange`."""
+        """See `Record`."""
         wanted = name.encode("latin-1", "replace")
         values = [value for field, value in self.scope["headers"] if field == wanted]
         return b",".join(values).decode("latin-1") if values else None
 
     def answered(self, name: str) -> str | None:
-        """See `Exchange`."""
+        """See `Record`."""
         wanted = name.encode("latin-1", "replace")
         values = [value for field, value in self.answer if bytes(field).lower() == wanted]
         return bytes(values[-1]).decode("latin-1") if values else None
 
     def headers(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """See `Exchange`."""
+        """See `Record`."""
         return decoded(self.scope["headers"]), decoded(self.answer)
 
     def environ(self) -> dict[str, Any]:
-        """See `Exchange`."""
+        """See `Record`."""
         return environ_of(self)
 
 
 class Cycle(Asked, Base):
-    """Mixed into a class of Uvicorn's: an exchange that tells its observers."""
+    """Mixed into a class of Uvicorn's: a record that tells its observers."""
 
     began = 0.0
     over = False
@@ -216,7 +216,7 @@ class Cycle(Asked, Base):
 
 
 class WebSocket(Asked):
-    """The exchange of a WebSocket, from the handshake to its end: 101, or what refused it; what was sent are messages.
+    """The record of a WebSocket, from the handshake to its end: 101, or what refused it; what was sent are messages.
 
     The application is called with its `receive` and `send`.
     """

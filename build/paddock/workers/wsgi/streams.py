@@ -67,8 +67,8 @@ class Streams(SlowClients):
             raise
         except Exception:
             self.log.exception("Error handling request %s", req.uri)
-            if not req.exchange.begun:
-                req.exchange.status = 500
+            if not req.record.begun:
+                req.record.status = 500
             h2_conn.send_error(req.stream.stream_id, 500, "Internal Server Error")
 
 

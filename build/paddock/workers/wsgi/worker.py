@@ -65,29 +65,29 @@ class ThreadWorker(BootingWorker, Streams):
         if info := req.proxy_protocol_info:
             conn.proxied = info if info["client_addr"] else None
         req.proxy_protocol_info = conn.proxied
-        with self.exchange(req):
+        with self.record(req):
             return super().handle_request(req, conn)
 
     def handle_http2_request(self, req: Any, conn: Connection, h2_conn: Any) -> None:
         """Serve a request of an HTTP/2 connection."""
-        with self.exchange(req):
+        with self.record(req):
             super().handle_http2_request(req, conn, h2_conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what went wrong: what the parser refused, or a request whose application failed."""
         if req is None and hasattr(getattr(exc, "req", None), "headers"):
             req = exc.req  # type: ignore[attr-defined]
-        exchange = getattr(req, "exchange", None)
-        if exchange is None:
-            exchange = Answered(req)
-            exchange.refused_client = addr[0] if isinstance(addr, tuple) else ""
-            self.told.tell_begun(exchange)
+        record = getattr(req, "record", None)
+        if record is None:
+            record = Answered(req)
+            record.refused_client = addr[0] if isinstance(addr, tuple) else ""
+            self.told.tell_begun(record)
         if req is not None:
-            req.exchange = exchange
-        page = ErrorPage(client, f"{self.id_header}: {exchange.request_id}\r\n" if exchange.request_id else "")
+            req.record = record
+        page = ErrorPage(client, f"{self.id_header}: {record.request_id}\r\n" if record.request_id else "")
         super().handle_error(req, page, addr, exc)
-        exchange.error_bytes = page.sent
-        self.tell_end(exchange, page.status)
+        record.error_bytes = page.sent
+        self.tell_end(record, page.status)
 
     def refuse(self, conn: Connection) -> None:
         """Answer a head that is not complete."""
@@ -96,27 +96,27 @@ class ThreadWorker(BootingWorker, Streams):
         super().refuse(conn)
 
     @contextmanager
-    def exchange(self, req: Any) -> Iterator[None]:
+    def record(self, req: Any) -> Iterator[None]:
         """Tell the observers of a request, unless its end is the business of `handle_error`."""
-        exchange = req.exchange = Answered(req)
-        self.told.tell_begun(exchange)
+        record = req.record = Answered(req)
+        self.told.tell_begun(record)
         try:
             yield
         except (OSError, HTTP2ConnectionError, HTTP2StreamError) as error:
-            self.tell_end(exchange, 0 if exchange.begun else 408 if isinstance(error, TooSlow) else CLIENT_GONE)
+            self.tell_end(record, 0 if record.begun else 408 if isinstance(error, TooSlow) else CLIENT_GONE)
             raise
         except (StopIteration, SystemExit):
             # The first is how Gunicorn says that an answer was cut off in the middle.
-            self.tell_end(exchange, 0 if exchange.begun else 500)
+            self.tell_end(record, 0 if record.begun else 500)
             raise
         else:
-            self.tell_end(exchange)
+            self.tell_end(record)
 
-    def tell_end(self, exchange: Answered, status: int = 0) -> None:
+    def tell_end(self, record: Answered, status: int = 0) -> None:
         """Tell the observers that a request is over; `status` is that of an answer which is not the application's."""
-        if not exchange.over:
-            exchange.end(status)
-            self.told.tell_ended(exchange)
+        if not record.over:
+            record.end(status)
+            self.told.tell_ended(record)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Start or stop to accept; a stopping worker first takes what the kernel has accepted for it.
@@ -186,11 +186,11 @@ class Counting:
 
 
 class Reading:
-    """The body of a request, which counts in `exchange` what the application reads."""
+    """The body of a request, which counts in `record` what the application reads."""
 
-    def __init__(self, body: Any, exchange: Answered) -> None:
+    def __init__(self, body: Any, record: Answered) -> None:
         self.body = body
-        self.exchange = exchange
+        self.record = record
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.body, name)
@@ -201,24 +201,24 @@ class Reading:
     def read(self, *size: Any) -> Any:
         """Read up to `size` bytes."""
         data = self.body.read(*size)
-        self.exchange.received += len(data)
+        self.record.received += len(data)
         return data
 
     def readline(self, *size: Any) -> Any:
         """Read a line."""
         line = self.body.readline(*size)
-        self.exchange.received += len(line)
+        self.record.received += len(line)
         return line
 
     def readlines(self, *hint: Any) -> Any:
         """Read the lines that are left."""
         lines = self.body.readlines(*hint)
-        self.exchange.received += sum(map(len, lines))
+        self.record.received += sum(map(len, lines))
         return lines
 
 
 def noted(application: Any, worker: ThreadWorker) -> Any:
-    """Return `application`, whose requests and answers are noted in their exchange.
+    """Return `application`, whose requests and answers are noted in their record.
 
     Its answers close their connection when `worker` was told to stop meanwhile: Gunicorn's worker looks once, before it
     calls the application.
@@ -229,19 +229,19 @@ def noted(application: Any, worker: ThreadWorker) -> Any:
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
         response = start_response.__self__
-        exchange = response.req.exchange
-        exchange.response, exchange.variables = response, environ
+        record = response.req.record
+        record.response, record.variables = response, environ
         if header:
-            exchange.request_id = environ[variable] = request_id(environ.get(variable))
-            CURRENT.set(exchange)
+            record.request_id = environ[variable] = request_id(environ.get(variable))
+            CURRENT.set(record)
         if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
-            environ["wsgi.input"] = Reading(environ["wsgi.input"], exchange)
+            environ["wsgi.input"] = Reading(environ["wsgi.input"], record)
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             if not worker.alive:
                 response.force_close()
             if header and not any(name.lower() == header.lower() for name, _ in headers):
-                headers = [*headers, (header, exchange.request_id)]
+                headers = [*headers, (header, record.request_id)]
             return start_response(status, headers, *exc_info)
 
         items = application(environ, start)
