@@ -23,7 +23,7 @@ def rows_of(environ: dict[str, str], *flags: str) -> dict[str, dict[str, object]
     os.environ.clear()
     os.environ.update(environ)
     server = Configuration(list(flags), os.environ, find_application=False)
-    return {str(row["name"]): row for row in effective_settings(server)}
+    return {str(row["name"]): row for row in effective_settings(server.cfg, server.origins)}
 
 
 def test_effective_settings_are_all_there_are() -> None:

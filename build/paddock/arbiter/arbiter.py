@@ -381,7 +381,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
     def measured_settings(self) -> dict[str, str]:
         """Return, for the metrics, the values of settings in effect."""
         names = {setting.name for setting in SETTINGS if setting.section in MEASURED and not setting.start_only}
-        rows = effective_settings(self.app)
+        rows = effective_settings(self.app.cfg, self.app.origins)
         return {
             row["name"].lower(): shown(row["value"])
             for row in rows

@@ -5,28 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from paddock.settings.classes import short_name
 from paddock.settings.environment import Value, looks_secret
 from paddock.settings.table import BY_KEY, SETTINGS, Setting
 
-if TYPE_CHECKING:
-    from paddock.start.configuration import Configuration
-
 HIDDEN = "(not shown)"
 
 
-def effective_settings(server: Configuration) -> list[dict[str, Any]]:
-    """Return a row for each setting in effect: name, value, source (default, environment, file, …) and origin."""
+def effective_settings(cfg: Any, origins: Mapping[str, Value]) -> list[dict[str, Any]]:
+    """Return a row for each setting in effect: name, value, source (default, environment, file, …) and origin.
+
+    `cfg` is Gunicorn's configuration, `origins` says where its values come from.
+    """
     rows = []
-    origins = server.origins
     for setting in SETTINGS:
-        known = server.cfg.settings.get(setting.key)
+        known = cfg.settings.get(setting.key)
         value = known.get() if known else origins[setting.key].value
         rows.append(_row(setting.name, value, origins.get(setting.key, Value(None))))
-    for key in sorted(server.cfg.settings):
-        value = server.cfg.settings[key].get()
+    for key in sorted(cfg.settings):
+        value = cfg.settings[key].get()
         if key not in BY_KEY and not (callable(value) and key not in origins) and key != "config":
             rows.append(_row(f"GUNICORN_{key.upper()}", value, origins.get(key, Value(None))))
     return rows
