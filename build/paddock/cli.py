@@ -67,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def serve(arguments: list[str]) -> int:
     """Check everything, run the start hooks, and become Gunicorn's arbiter."""
+    from paddock.arbiter.arbiter import Arbiter
     from paddock.http.descriptors import raise_limit
     from paddock.start.configuration import Configuration
     from paddock.start.hooks import run_start_hooks
@@ -81,7 +82,8 @@ def serve(arguments: list[str]) -> int:
         os.environ.update(exported)
         server = Configuration(arguments, os.environ)
     raise_limit()
-    server.run()
+    server.prepare()
+    Arbiter(server).run()
     return 0
 
 

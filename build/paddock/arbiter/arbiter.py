@@ -21,10 +21,10 @@ from gunicorn.errors import HaltServer
 
 from paddock.arbiter import responder
 from paddock.arbiter.memory import OomCounter, Sizes, explain, is_memory_short
-from paddock.arbiter.watcher import Watcher
+from paddock.arbiter.watcher import Watcher, leaving_it_to_the_arbiter
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.health.state import DRAINING, READY, STARTING
-from paddock.metrics.board import Board
+from paddock.metrics.board import Board, giving_slots, leaving_the_board
 from paddock.metrics.tally import EXIT, MEMORY, RECYCLED, RELOAD, SIGNAL, TIMEOUT
 from paddock.processes import resident
 from paddock.settings.listing import effective_settings, shown
@@ -32,9 +32,18 @@ from paddock.settings.sizing import read_limits
 from paddock.settings.table import APPLICATION, PROCESSES, SETTINGS, SOCKET
 from paddock.start.messages import Seldom, log_stack
 from paddock.start.sources import Sources
-from paddock.workers.base import STOP_SIGNALS
+from paddock.workers.base import STOP_SIGNALS, announcing, guarding
 from paddock.workers.dump import take
-from paddock.workers.shared import REPLACEMENT_REASONS, SERVED_ENOUGH, TOO_LARGE, dismiss, is_ready, wants_replacement
+from paddock.workers.shared import (
+    REPLACEMENT_REASONS,
+    SERVED_ENOUGH,
+    TOO_LARGE,
+    dismiss,
+    giving_marks,
+    is_ready,
+    leaving_the_others,
+    wants_replacement,
+)
 
 POLL = 0.02
 """Seconds between looks at workers while one boots or leaves: they have no other way to wake the arbiter."""
@@ -87,6 +96,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.sampled = self.spawn_after = 0.0
         self.board = Board()
         self.board.prepare(app.cfg)
+        extend_hooks(app.cfg)
         super().__init__(app)
         self.say_spawning = Seldom(self.log.error)
 
@@ -282,6 +292,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         listeners = self.LISTENERS
         try:
             self.app.reload()
+            extend_hooks(self.app.cfg)
             if self.app.cfg.address != old_address:
                 listeners = _bound(self.app.cfg, self.LISTENERS, self.log)
             if self.board.bind(self.app.cfg):
@@ -581,6 +592,13 @@ class Ending:
     def text(self) -> str:
         """The end in words, to follow the worker's number."""
         return _ended(self.status)
+
+
+def extend_hooks(cfg: Any) -> None:
+    """Put what the image's arbiter and its workers need around the user's hooks, once for each configuration."""
+    cfg.set("pre_fork", giving_slots(giving_marks(cfg.pre_fork)))
+    cfg.set("post_fork", guarding(leaving_the_others(leaving_the_board(leaving_it_to_the_arbiter(cfg.post_fork)))))
+    cfg.set("post_worker_init", announcing(cfg.post_worker_init))
 
 
 def _ended(status: int) -> str:

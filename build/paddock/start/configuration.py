@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gunicorn.app.base import Application
+from gunicorn.arbiter import Arbiter
 
 from paddock import packages
 from paddock.application import finding, kinds, loading
 from paddock.application.preload import Snapshot, freeze, inspect_after_import, sentence
-from paddock.arbiter.arbiter import Arbiter
-from paddock.arbiter.watcher import leaving_it_to_the_arbiter
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError, where
 from paddock.health.state import State, listeners_of
-from paddock.metrics.board import giving_slots, leaving_the_board
 from paddock.settings import certificates
 from paddock.settings.classes import class_path
 from paddock.settings.environment import DEFAULT, Value, export_secrets, own, resolve
@@ -31,8 +29,6 @@ from paddock.settings.parsers import Boolean, parse
 from paddock.settings.table import BY_KEY, register
 from paddock.start import checks, log_config, messages
 from paddock.start.sources import Sources
-from paddock.workers.base import announcing, guarding
-from paddock.workers.shared import giving_marks, leaving_the_others
 
 IMAGE_CONF = next(
     path
@@ -56,7 +52,7 @@ FLAG = "command line"
 
 
 class Configuration(Application):  # type: ignore[misc]
-    """The server: image default < environment < user's Gunicorn file < GUNICORN_CMD_ARGS < command line.
+    """The configuration: image default < environment < user's Gunicorn file < GUNICORN_CMD_ARGS < command line.
 
     `origins` tells for each of Gunicorn's settings that was given where its value comes from.
     """
@@ -217,10 +213,6 @@ class Configuration(Application):  # type: ignore[misc]
     def finish(self) -> None:
         """Find the application, and check what only the whole configuration can tell."""
         self.cfg.set("worker_class", _worker_class(self.cfg.settings["worker_class"].get()))
-        self.cfg.set("pre_fork", giving_slots(giving_marks(self.cfg.pre_fork)))
-        leaving = leaving_the_others(leaving_the_board(leaving_it_to_the_arbiter(self.cfg.post_fork)))
-        self.cfg.set("post_fork", guarding(leaving))
-        self.cfg.set("post_worker_init", announcing(self.cfg.post_worker_init))
         if self.cfg.settings["worker_class"].get() in SINGLE_THREADED and self.origins["threads"].source == DEFAULT:
             self.cfg.set("threads", 1)
         self.chdir()
@@ -296,11 +288,10 @@ class Configuration(Application):  # type: ignore[misc]
             raise ConfigurationError(problems)
         return served, kind
 
-    def run(self) -> None:
-        """Serve until stopped. Ends with SystemExit."""
+    def prepare(self) -> None:
+        """Import, before the application, what the workers need of packages of which it has others."""
         if packages.differences() and hasattr(self.cfg.worker_class, "prepare"):
             self.cfg.worker_class.prepare(self.cfg)
-        Arbiter(self).run()
 
     def late_warnings(self, kind: kinds.Kind) -> list[str]:
         """Return what only the imported application tells to have no effect, or to fail."""
