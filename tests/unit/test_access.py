@@ -22,6 +22,7 @@ from paddock.logs import atoms
 from paddock.logs.access import LONGEST_LINE, AccessLog, Exclude, access_log
 from paddock.logs.fast import scope_line
 from paddock.logs.logger import Logger
+from paddock.settings import log_line
 from paddock.settings.table import register
 from paddock.workers.asgi.cycle import Asked
 
@@ -95,7 +96,7 @@ def log(capfd: pytest.CaptureFixture[str]) -> Iterator[Any]:
     def make(**given: Any) -> AccessLog:
         cfg = Config()
         cfg.set("accesslog", "-")
-        cfg.set("access_log_format", atoms.preset(given.pop("access_log_format", "default")))
+        cfg.set("access_log_format", log_line.preset(given.pop("access_log_format", "default")))
         for key, value in given.items():
             cfg.set(key, value)
         made = access_log(Logger(cfg), cfg)
@@ -108,6 +109,10 @@ def log(capfd: pytest.CaptureFixture[str]) -> Iterator[Any]:
         each.__class__ = of_class
         vars(each).update(attributes, handlers=handlers)
         logging.Logger.manager._clear_cache()
+
+
+def test_each_atom_of_a_line_has_a_function() -> None:
+    assert tuple(atoms.ATOMS) == log_line.ATOM_NAMES
 
 
 def lines(record: Record, form: str) -> str:
@@ -175,12 +180,12 @@ def test_time() -> None:
 )
 def test_formats_that_are_refused(form: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
-        atoms.check(atoms.preset(form))
+        log_line.check(log_line.preset(form))
 
 
 @pytest.mark.parametrize("form", ["default", "COMMON", "combined", "json", "%(s)d %(L)8s %(h)-15s 100%%"])
 def test_formats_that_are_taken(form: str) -> None:
-    atoms.check(atoms.preset(form))
+    log_line.check(log_line.preset(form))
 
 
 @pytest.mark.parametrize("form", ["common", "combined", "default", '%({x-other}i)s "%(q)s" %(m)s %(H)s %(D)s%% %(b)s'])
@@ -193,7 +198,7 @@ def test_formats_that_are_taken(form: str) -> None:
 @PROPERTY
 def test_the_fast_way_is_the_general_way(form: str, raw: bytes, query: bytes, headers: Any, root: str) -> None:
     made = Asgi(root.encode() + raw, query, headers)
-    form = atoms.preset(form)
+    form = log_line.preset(form)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Asgi, "root_path", root)
         stop_clock(patch)
@@ -213,7 +218,7 @@ def test_the_fast_way_leaves_what_was_no_request_to_the_general_one() -> None:
 @given(raw=PATHS, query=VALUES, headers=FIELDS)
 @PROPERTY
 def test_asgi_and_wsgi_say_the_same_and_nothing_forges_a_line(raw: bytes, query: bytes, headers: Any) -> None:
-    form = atoms.COMBINED + ' "%({x-other}i)s" "%(U)s" "%(q)s" "%({x-evil}o)s"'
+    form = log_line.COMBINED + ' "%({x-other}i)s" "%(U)s" "%(q)s" "%({x-evil}o)s"'
     with pytest.MonkeyPatch.context() as patch:
         stop_clock(patch)
         said = {lines(make(raw, query, headers), form) for make in KINDS.values()}
@@ -231,7 +236,7 @@ def test_asgi_and_wsgi_say_the_same_and_nothing_forges_a_line(raw: bytes, query:
 @given(raw=PATHS, query=VALUES, headers=FIELDS)
 @PROPERTY
 def test_json_is_json(raw: bytes, query: bytes, headers: Any) -> None:
-    for form in (atoms.JSON, atoms.DEFAULT_LINE, atoms.COMMON):
+    for form in (log_line.JSON, log_line.DEFAULT_LINE, log_line.COMMON):
         written = AccessLog(Logger(plain()), "json", form, "X-Request-ID")
         for make in KINDS.values():
             line = written.line(make(raw, query, headers))

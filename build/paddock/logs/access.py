@@ -12,11 +12,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from paddock.http import ids
-from paddock.logs.atoms import ATOMS, DEFAULT_LINE, JSON, compiled, function_of, readable, request_line
+from paddock.logs.atoms import ATOMS, compiled, function_of, readable, request_line
 from paddock.logs.fast import scope_line
 from paddock.logs.lines import LAST_PATIENCE, PIECE, Lines
 from paddock.settings.classes import is_own_way
 from paddock.settings.environment import own
+from paddock.settings.log_line import DEFAULT_LINE, JSON
 from paddock.text.formats import iso
 from paddock.text.output import FileHandler, OutputHandler
 

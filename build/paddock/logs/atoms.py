@@ -6,28 +6,16 @@ https://gunicorn.org/reference/settings/#access_log_format
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from paddock.settings.log_line import HEADER_ATOM, taken_apart
 from paddock.text.formats import escape
 
 if TYPE_CHECKING:
     from paddock.http.record import Record
 
-COMMON = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s'
-COMBINED = f'{COMMON} "%(f)s" "%(a)s"'
-DEFAULT_LINE = f"{COMBINED} %(L)s %({{x-request-id}}i)s"
-"""The response time in seconds and the request's id, behind what every tool for access logs understands."""
-
-JSON = "json"
-PRESETS = {"default": DEFAULT_LINE, "common": COMMON, "combined": COMBINED, JSON: JSON}
-
-EXPECTED = 'default, common, combined, json, or a line with Gunicorn\'s atoms, such as %(h)s "%(r)s" %(s)s %(L)s'
-
-CONVERSION = re.compile(r"%(?:%|(?:\((?P<atom>[^()]*)\))?(?P<how>[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]?))")
-HEADER_ATOM = re.compile(r"\{(?P<name>[^{}]+)\}(?P<of>[ioe])")
 
 AtomFunction = Callable[["Record"], Any]
 
@@ -108,9 +96,6 @@ ATOMS: dict[str, AtomFunction] = {
     "p": lambda record: f"<{os.getpid()}>",
 }
 
-NUMBERS = frozenset("sBTDM")
-"""The atoms that %d and its like can show."""
-
 
 def function_of(atom: str) -> AtomFunction | None:
     """Return the function for the atom of a name; None if there is no such atom."""
@@ -141,45 +126,5 @@ def compiled(line: str) -> tuple[str, tuple[AtomFunction, ...]]:
     Raises:
         ValueError: with what is wrong with `line`.
     """
-    values: list[AtomFunction] = []
-
-    def positional(match: re.Match[str]) -> str:
-        if match[0] == "%%":
-            return "%%"
-        atom, how = match["atom"], match["how"]
-        if not how or not how[-1].isalpha():
-            raise ValueError(f"{match[0]!r} is not complete: a percent sign of its own is written %%")
-        if atom is None:
-            raise ValueError(f"{match[0]!r} names no atom, such as %(h)s; a percent sign of its own is written %%")
-        value = function_of(atom)
-        if value is None:
-            raise ValueError(
-                f"there is no atom %({atom}){how[-1]}; there are {' '.join(ATOMS)}, and for headers and variables "
-                "{name}i, {name}o and {name}e"
-            )
-        values.append(value)
-        try:
-            ("%" + how) % (0 if atom in NUMBERS else "")
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{match[0]!r}: {error}") from None
-        return "%" + how
-
-    template = CONVERSION.sub(positional, line)
-    if not values:
-        raise ValueError("it holds no atom")
-    return template, tuple(values)
-
-
-def preset(given: str) -> str:
-    """Return the line that a preset's name stands for, `json` for that one, or else what was given."""
-    return PRESETS.get(given.lower(), given)
-
-
-def check(line: str) -> None:
-    """Look at a line for ACCESS_LOG_FORMAT, or `json`.
-
-    Raises:
-        ValueError: with what is wrong.
-    """
-    if line != JSON:
-        compiled(line)
+    template, atoms = taken_apart(line)
+    return template, tuple(function for atom in atoms if (function := function_of(atom)))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from paddock.logs.atoms import CONVERSION, HEADER_ATOM, local_time, user
+from paddock.logs.atoms import local_time, user
+from paddock.settings.log_line import CONVERSION, HEADER_ATOM
 
 ADDRESS = "(scope['client'] or (None,))[0] or '-'"
 TARGET = "path + '?' + query if query else path"

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from paddock.logs import atoms
-from paddock.settings import app_module
+from paddock.settings import app_module, log_line
 from paddock.settings.parsers import (
     LEVELS,
     MEBIBYTE,
@@ -416,7 +415,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ERROR_LOG", LogFile(), "-", LOGGING, "Everything else, on stderr.", sets="errorlog"),
     Setting(
         "ACCESS_LOG_FORMAT",
-        Checked(atoms.EXPECTED, atoms.preset),
+        Checked(log_line.EXPECTED, log_line.preset),
         "default",
         LOGGING,
         "The access log's line, the same for ASGI and WSGI: a preset or Gunicorn's atoms. `default` is `combined` with "

@@ -19,7 +19,7 @@ from gunicorn.workers.base import Worker
 
 from paddock.application.kinds import FORCED, Kind, mismatch
 from paddock.errors import Problem
-from paddock.logs import atoms
+from paddock.settings import log_line
 from paddock.settings.classes import CLASSES, is_own_way, short_name
 from paddock.settings.environment import DEFAULT, ENVIRONMENT, Value, own
 from paddock.settings.table import BY_KEY, SHUTDOWN_SHARE, UVICORN
@@ -277,9 +277,9 @@ def _access_log_format(cfg: Any) -> Iterator[Problem]:
             # They are not known before there is a request.
             cfg.access_log_format % defaultdict(int)
         else:
-            atoms.check(cfg.access_log_format)
+            log_line.check(cfg.access_log_format)
     except (ValueError, TypeError) as error:
-        yield Problem("ACCESS_LOG_FORMAT", f"{error}; expected {atoms.EXPECTED}", cfg.access_log_format)
+        yield Problem("ACCESS_LOG_FORMAT", f"{error}; expected {log_line.EXPECTED}", cfg.access_log_format)
 
 
 def _has_own_atoms(cfg: Any) -> bool:
