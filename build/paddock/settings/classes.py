@@ -1,14 +1,17 @@
-"""The worker classes of the image, and the names that people use for them."""
+"""The classes of the image that Gunicorn loads, and the names that people use for them."""
 
 from __future__ import annotations
 
-from gunicorn import glogging
+from typing import Any
 
 CLASSES = {
     "auto": "paddock.workers.auto.AutoWorker",
     "uvicorn": "paddock.workers.asgi.worker.UvicornWorker",
     "gthread": "paddock.workers.wsgi.worker.ThreadWorker",
 }
+
+LOGGER = "paddock.logs.logger.Logger"
+"""The image's class of loggers."""
 
 PUBLISHED = {
     "uvicorn.workers.UvicornWorker": "uvicorn",
@@ -30,8 +33,7 @@ def short_name(path: str) -> str:
     return next((name for name, own in CLASSES.items() if own == path), path)
 
 
-def is_own_way(of_class: type[glogging.Logger]) -> bool:
+def is_own_way(of_class: type[Any]) -> bool:
     """Tell whether a class of loggers, given by GUNICORN_LOGGER_CLASS, has a way of its own to write the access log."""
-    from paddock.logs.logger import Logger
-
-    return of_class.access is not Logger.access or of_class.atoms is not Logger.atoms
+    image: Any = next((base for base in of_class.__mro__ if f"{base.__module__}.{base.__qualname__}" == LOGGER), None)
+    return image is None or of_class.access is not image.access or of_class.atoms is not image.atoms

@@ -15,7 +15,7 @@ from typing import Any
 
 from paddock.errors import Problem
 from paddock.health.state import DIRECTORIES
-from paddock.settings.classes import class_path
+from paddock.settings.classes import LOGGER, class_path
 from paddock.settings.parsers import (
     Boolean,
     Checked,
@@ -349,7 +349,7 @@ class _Resolver:
             values["max_requests_jitter"] = Value(-(-values["max_requests"].value // 10))
         if values["root_path"].value is None:
             values["root_path"] = Value("")
-        values.setdefault("logger_class", Value("paddock.logs.logger.Logger"))
+        values.setdefault("logger_class", Value(LOGGER))
         # Gunicorn would believe more, and proxies pass more on as it came from the client: X-Forwarded-Ssl, and
         # SCRIPT_NAME, by which /public/admin gets past a proxy that guards /admin, and is /admin.
         values.setdefault("secure_scheme_headers", Value({"X-FORWARDED-PROTO": "https"}))
