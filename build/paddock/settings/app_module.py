@@ -6,6 +6,8 @@ import ast
 import re
 from dataclasses import dataclass
 
+from paddock.settings.parsers import Rejected
+
 MODULE = re.compile(r"\w[\w-]*(\.\w[\w-]*)*")
 PATH_SPEC = re.compile(r"(?:\./|/app/)?(?P<path>[^:]*?)(?P<suffix>\.py)?(?::(?P<attribute>.*))?")
 FORM = "module:attribute, such as app.main:app or app.main:create_app()"
@@ -40,6 +42,19 @@ def parse(spec: str) -> Reference:
     if not MODULE.fullmatch(module):
         raise ValueError(f"{module!r} is no module name" if module else "names no module")
     return _parse_expression(module, expression) if colon else Reference(module)
+
+
+def checked(spec: str) -> str:
+    """Return `spec` when it refers to something.
+
+    Raises:
+        Rejected: with what is wrong.
+    """
+    try:
+        parse(spec)
+    except ValueError as error:
+        raise Rejected(str(error)) from None
+    return spec
 
 
 def _meant_by_path(spec: str) -> str | None:

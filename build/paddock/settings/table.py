@@ -30,7 +30,6 @@ from paddock.settings.parsers import (
     Parser,
     Port,
     ReadableFile,
-    Rejected,
     Seconds,
     Size,
     Text,
@@ -84,15 +83,6 @@ def _words(*choices: str) -> Choice:
     return Choice(choices)
 
 
-def _application(text: str) -> str:
-
-    try:
-        app_module.parse(text)
-    except ValueError as error:
-        raise Rejected(str(error)) from None
-    return text
-
-
 APPLICATION = "Application"
 PROCESSES = "Workers"
 SOCKET = "Network"
@@ -109,7 +99,7 @@ UVICORN = "Uvicorn (ASGI only)"
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "APP_MODULE",
-        Checked("module:attribute, such as app.main:app or app.main:create_app()", _application),
+        Checked(app_module.FORM, app_module.checked),
         None,
         APPLICATION,
         "The application. Unset: found in `main.py`, `app.py`, `app/main.py`, `src/…`, `asgi.py`, `wsgi.py` or by "
