@@ -10,7 +10,7 @@ from events import json_events, said
 CONSOLE = {
     "version": 1,
     "formatters": {
-        "json": {"()": "paddock.text.formats.JsonFormatter"},
+        "json": {"()": "paddock.logs.formats.JsonFormatter"},
         "mine": {"format": "MINE %(name)s %(message)s"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "mine"}},

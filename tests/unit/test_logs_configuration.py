@@ -23,7 +23,7 @@ from paddock.text.formats import IMAGE
 
 CONSOLE = {
     "version": 1,
-    "formatters": {"json": {"()": "paddock.text.formats.JsonFormatter"}, "mine": {"format": "MINE %(message)s"}},
+    "formatters": {"json": {"()": "paddock.logs.formats.JsonFormatter"}, "mine": {"format": "MINE %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "mine"}},
     "root": {"handlers": ["console"]},
 }

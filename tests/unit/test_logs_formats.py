@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events import KEYS, json_events, text_events
-from paddock.text.formats import JsonFormatter, TextFormatter
+from paddock.logs.formats import JsonFormatter, TextFormatter
 
 FORGED = "2026-11-21T12:00:00.000+00:00 [INFO] [1] gunicorn: Ready"
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from paddock.http.record import NOBODY
-from paddock.text.formats import JsonFormatter, TextFormatter
+from paddock.logs.formats import JsonFormatter, TextFormatter
 from paddock.workers.asgi.cycle import WebSocket
 from paddock.workers.watchdog import Watchdog, watched
 

@@ -11,12 +11,13 @@ from gunicorn import glogging
 
 from paddock.http.record import UNLOGGED, Answered
 from paddock.logs.access import AccessLog, access_log
+from paddock.logs.formats import formatter
 from paddock.settings.classes import is_own_way
 from paddock.settings.environment import own
 from paddock.settings.parsers import LEVELS
 from paddock.start import log_config as configuration
 from paddock.start import messages
-from paddock.text.formats import IMAGE, formatter
+from paddock.text.formats import IMAGE
 from paddock.text.output import replaced
 
 ADOPTED = ("uvicorn.error", messages.PYTHON)

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from paddock.http import ids
-
 NAMES = {"gunicorn.error": "gunicorn", "uvicorn.error": "uvicorn"}
 """Loggers whose name would look like a severity."""
 
@@ -52,7 +50,7 @@ class TextFormatter(logging.Formatter):
         return "\n".join([one_line(head), *(indented(block) for block in blocks if block)])
 
 
-class JsonFormatter(logging.Formatter):
+class ObjectFormatter(logging.Formatter):
     """A line for machines: one JSON object with time, level, logger, pid, message, and any extra fields.
 
     `exception` and `stack` are there when the record has them. An extra field with one of these names gets an
@@ -71,13 +69,16 @@ class JsonFormatter(logging.Formatter):
         }
         fields |= {"exception": exception} if exception else {}
         fields |= {"stack": stack} if stack else {}
-        if "request_id" not in vars(record) and (request_id := ids.current()):
-            fields["request_id"] = request_id
+        fields |= self.context(record)
         own = STANDARD | {"color_message"} if record.name.startswith("uvicorn") else STANDARD
         for key, value in vars(record).items():
             if key not in own:
                 fields[_free(str(key), fields)] = value
         return dumps(fields)
+
+    def context(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return what is known besides, for a subclass to say: the log knows the request that is being served."""
+        return {}
 
 
 def name(record: logging.LogRecord) -> str:
@@ -85,7 +86,7 @@ def name(record: logging.LogRecord) -> str:
     return NAMES.get(record.name, record.name)
 
 
-FORMATTERS: dict[str, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
+FORMATTERS: dict[str, type[logging.Formatter]] = {"text": TextFormatter, "json": ObjectFormatter}
 
 
 def formatter(log_format: str) -> logging.Formatter:
