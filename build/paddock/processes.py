@@ -1,4 +1,4 @@
-"""A process of the arbiter's that is no worker."""
+"""Processes: one of the arbiter's that is no worker, and what the kernel knows of one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+"""Bytes."""
 
 
 def fork(run: Callable[[set[Any]], None]) -> int:
@@ -48,9 +51,6 @@ def read_text(file: Path) -> str:
         return file.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
-
-
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident(pid: int, proc: Path = Path("/proc")) -> int:

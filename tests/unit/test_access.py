@@ -16,8 +16,9 @@ from gunicorn.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paddock.health.check import HEALTH_AGENT
 from paddock.http import ids
-from paddock.http.record import HEALTH_AGENT, Answered, Record, is_health_check
+from paddock.http.record import Answered, Record, is_health_check
 from paddock.logs import atoms
 from paddock.logs.access import LONGEST_LINE, AccessLog, Exclude, access_log
 from paddock.logs.fast import scope_line

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TIME_LIMIT = 4.0
 """Time for everything together: below the 5 s after which Docker would end the check without a reason."""
 
+HEALTH_AGENT = "paddock-health"
+"""What the check calls itself, so that the log and the metrics can leave its requests out."""
+
 STATUS_LINE = 4096
 """Bytes of an answer that are read in search of its first line's end."""
 
@@ -180,7 +183,7 @@ def _request(connection: socket.socket, wanted: str | None, deadline: float) -> 
     # No PROXY protocol line first, even where the server understands one: it answers without one too, and would
     # refuse one that comes from an address outside PROXY_ALLOW_IPS.
     request = (
-        f"GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: paddock-health\r\nAccept: */*\r\n"
+        f"GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {HEALTH_AGENT}\r\nAccept: */*\r\n"
         "Connection: close\r\n\r\n"
     )
     connection.settimeout(_left(deadline))

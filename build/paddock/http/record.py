@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from gunicorn.util import unquote_to_wsgi_str
 
+from paddock.health.check import HEALTH_AGENT
+
 CLIENT_GONE = 499
 """The status of a request whose client left before an answer began, as in nginx's log."""
 
@@ -290,8 +292,6 @@ def environ_of(record: Any) -> dict[str, Any]:
 UNLOGGED = "paddock.unlogged"
 """The key in a WSGI environ or an ASGI scope that keeps its request out of the access log."""
 
-HEALTH_AGENT = "paddock-health"
-"""What `paddock health` calls itself."""
 
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")
 """Where the health check comes from; the last is a Unix socket."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from paddock.health.check import HEALTH_AGENT
 from paddock.http.ids import CURRENT, request_id
 from paddock.http.interface import Receive, Scope, Send
 from paddock.http.record import (
     CLIENT_GONE,
-    HEALTH_AGENT,
     NOT_ACCEPTED,
     UNLOGGED,
     Observers,
