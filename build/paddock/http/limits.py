@@ -13,6 +13,10 @@ MOST_FIELDS = 32768
 FIELD_SIZE = 8190
 """What Gunicorn's parser goes by at most, and what it takes for none: gunicorn/http/message.py."""
 
+CLOSE_LINGER = 2.0
+"""Seconds that a client may go on sending after the last answer: closing at once would reset what it has not read yet
+(https://www.rfc-editor.org/rfc/rfc9112#section-9.6)."""
+
 PHRASES = {
     400: "Bad Request",
     408: "Request Timeout",

@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from paddock.http.limits import PHRASES, Limits, answer
+from paddock.http.limits import CLOSE_LINGER, PHRASES, Limits, answer
 from paddock.http.record import Observers
 
 HEAD = "head"
 BODY = "body"
-
-CLOSE_LINGER = 2.0
-"""Seconds that a refused client may go on sending: closing at once would reset the answer it has not read yet."""
 
 SWEEP = 0.5
 """Seconds between two looks at incomplete requests, and between the end of a client's time and its refusal: what it

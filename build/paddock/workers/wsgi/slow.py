@@ -26,17 +26,15 @@ from gunicorn.http2 import negotiation
 from gunicorn.workers import gthread
 
 from paddock.http import descriptors
-from paddock.http.limits import Limits, answer
+from paddock.http.limits import CLOSE_LINGER, Limits, answer
 from paddock.start.messages import Seldom
 
 if TYPE_CHECKING:
     from collections import deque
     from concurrent.futures import Future
 
-CLOSE_LINGER = 2.0
 LINGER_BYTES = 1024 * 1024
-"""How long, and how much, a client may go on sending after the last answer: closing at once would reset what it has not
-read yet (https://www.rfc-editor.org/rfc/rfc9112#section-9.6)."""
+"""How much a client may go on sending after the last answer, besides for how long."""
 
 CHUNK = 64 * 1024
 
