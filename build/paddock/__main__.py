@@ -30,7 +30,7 @@ def make_importable() -> Callable[[str], ModuleType]:
     before = sys.path[:]
     sys.path.insert(0, library)
     try:
-        from paddock import packages
+        from paddock import packages  # which makes the rest importable
     finally:
         sys.path[:] = [path for path in before if path != library]
     if sys.argv[1:2] in ([name] for name in BY_HAND):

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
 
 class Kind(Enum):
     """The interfaces that an application can have."""
@@ -147,8 +150,6 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
     """Return the signature, or None for what has none, as some functions written in C."""
     try:
         if sys.version_info >= (3, 14):
-            from annotationlib import Format
-
             # Annotations are evaluated when they are asked for, and may name what only type checkers import.
             return inspect.signature(function, annotation_format=Format.STRING)
         return inspect.signature(function)

@@ -1,4 +1,4 @@
-"""Load the application that APP_MODULE names, and tell what it is from its signature alone.
+"""Load the application that APP_MODULE names, and say in words why that fails.
 
 An application is never called to find out: Uvicorn does that and swallows the TypeError, so a factory that fails inside
 serves 500s. https://github.com/Kludex/uvicorn/blob/0.54.0/uvicorn/config.py

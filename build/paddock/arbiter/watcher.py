@@ -92,8 +92,7 @@ def changes(sources: Sources, scan: Scan, go_on: Callable[[], bool]) -> Iterator
 
 def _times_to_look(directories: Iterable[str]) -> Iterator[object]:
     """Yield after events in `directories`, and every LOOK seconds."""
-    # Only here, because it is slow to import and the arbiter can do without.
-    import watchfiles
+    import watchfiles  # 20 ms, which the arbiter does without
 
     # It logs the number of events as information.
     logging.getLogger("watchfiles").setLevel(logging.WARNING)

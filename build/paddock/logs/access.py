@@ -9,9 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from gunicorn import glogging
 
 from paddock.http import ids
+from paddock.http.record import Record
 from paddock.logs.atoms import ATOMS, compiled, function_of, readable, request_line
 from paddock.logs.fast import scope_line
 from paddock.logs.lines import LAST_PATIENCE, PIECE, Lines
@@ -21,13 +24,7 @@ from paddock.settings.log_line import DEFAULT_LINE, JSON
 from paddock.text.formats import iso
 from paddock.text.output import FileHandler, OutputHandler
 
-if TYPE_CHECKING:
-    from gunicorn import glogging
-
-    from paddock.http.record import Record
-
-
-LOGGER = "gunicorn.access"
+ACCESS_LOGGER = "gunicorn.access"
 
 
 LONGEST_LINE = PIECE[OutputHandler]
@@ -277,7 +274,7 @@ def cut(value: Any, most: int | None, escape: str = "") -> Any:
 
 def head() -> dict[str, Any]:
     """Return what every line of JSON begins with."""
-    return {"time": iso(time.time()), "level": "info", "logger": LOGGER, "pid": os.getpid()}
+    return {"time": iso(time.time()), "level": "info", "logger": ACCESS_LOGGER, "pid": os.getpid()}
 
 
 encode = json.JSONEncoder(separators=(", ", ": ")).encode

@@ -5,17 +5,16 @@ https://gunicorn.org/reference/settings/#access_log_format
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from paddock.http.record import Record
 from paddock.settings.log_line import HEADER_ATOM, taken_apart
 from paddock.text.formats import escape
-
-if TYPE_CHECKING:
-    from paddock.http.record import Record
-
 
 AtomFunction = Callable[["Record"], Any]
 
@@ -59,9 +58,6 @@ def user(record: Record) -> str:
     scheme, _, credentials = (record.field("authorization") or "").partition(" ")
     if scheme.lower() != "basic":
         return "-"
-    import base64
-    import binascii
-
     try:
         name, colon, _ = base64.b64decode(credentials.strip(), validate=True).partition(b":")
     except (binascii.Error, ValueError):

@@ -15,10 +15,9 @@ from collections import deque
 from collections.abc import Iterator
 from operator import add
 from threading import local
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from paddock.http.record import Record
+from paddock.http.record import Record
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "other")
 """Those of https://www.rfc-editor.org/rfc/rfc9110#section-9 and PATCH; clients may send any word, which is `other`."""

@@ -278,7 +278,7 @@ class Configuration(Application):  # type: ignore[misc]
             ConfigurationError: when the worker class or a setting does not fit it.
         """
         if self.cfg.paste:
-            from gunicorn.app.pasterapp import get_wsgi_app
+            from gunicorn.app.pasterapp import get_wsgi_app  # fails without PasteDeploy, the application's own
 
             loaded: object = get_wsgi_app(self.cfg.paste, defaults=self.cfg.paste_global_conf)
         else:

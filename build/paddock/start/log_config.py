@@ -1,4 +1,4 @@
-"""How logging is set up: from the first line of the container on, and by a configuration of the user's own."""
+"""LOG_CONFIG: a configuration of logging of the user's own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,6 @@ DICTIONARY = "LOGGING"
 """The name of the dictionary in a Python file."""
 
 GUNICORNS = ("logconfig", "logconfig_json", "logconfig_dict")
-
-
-# --- What Python prints by itself ---
-
-
-# --- LOG_CONFIG ---
 
 
 def read(path: str) -> dict[str, Any]:

@@ -13,17 +13,21 @@ from typing import Any
 from paddock.errors import EXIT_CONFIG, Cause, Problem
 from paddock.settings.environment import Resolution, resolve, value_of
 from paddock.settings.parsers import LEVELS
-from paddock.start import messages as messages_module
 from paddock.text.formats import IMAGE, formatter, text_of
 from paddock.text.output import OutputHandler
 
 SELDOM = 60.0
 """Seconds between two messages about what goes on and on."""
+PYTHON = "python"
+"""The logger of what Python would print by itself: exceptions that nobody catches."""
+
+_early: logging.Handler | None = None
+"""What writes until the servers' logger is there."""
 
 
 def begin(environ: Mapping[str, str], whole: bool) -> None:
-    """Log as `environ` asks for, until the whole configuration is known; see `configuration.begin` for `whole`."""
-    messages_module.log_on_stderr(value_of("LOG_FORMAT", environ), value_of("LOG_LEVEL", environ), whole)
+    """Log as `environ` asks for, until the whole configuration is known; see `log_on_stderr` for `whole`."""
+    log_on_stderr(value_of("LOG_FORMAT", environ), value_of("LOG_LEVEL", environ), whole)
 
 
 def say(level: int, message: str, cause: Cause | None = None) -> None:
@@ -76,10 +80,6 @@ def settings_or_exit() -> Resolution:
     return resolution
 
 
-PYTHON = "python"
-"""The logger of what Python would print by itself: exceptions that nobody catches."""
-
-
 class ServerLogger(logging.Logger):
     """A logger that cannot be disabled.
 
@@ -96,9 +96,6 @@ class ServerLogger(logging.Logger):
     @disabled.setter
     def disabled(self, value: bool) -> None:
         pass
-
-
-_early: logging.Handler | None = None
 
 
 def log_on_stderr(log_format: str, level: str, whole: bool) -> None:
@@ -141,6 +138,9 @@ def protect(*names: str) -> None:
     """See to it that no configuration of the application's disables the loggers `names`."""
     for name in names:
         logging.getLogger(name).__class__ = ServerLogger
+
+
+# --- What Python prints by itself ---
 
 
 def catch() -> None:

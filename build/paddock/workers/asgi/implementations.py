@@ -10,6 +10,7 @@ from paddock.http.interface import Receive, Scope, Send
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
 from paddock.workers.asgi.cycle import Cycle, WebSocket
+from paddock.workers.asgi.on_httptools import HttpTools, HttpToolsCycle
 from paddock.workers.asgi.protocols import Clock
 
 HTTPTOOLS = "uvicorn.protocols.http.httptools_impl"
@@ -29,9 +30,6 @@ def observe(http: str, observers: Observers, root_path: str, id_header: str | No
     Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap
     an ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
     """
-    # It builds on this module.
-    from paddock.workers.asgi.on_httptools import HttpToolsCycle
-
     own = {
         "observers": observers,
         "in_flight": in_flight,
@@ -45,7 +43,7 @@ def observe(http: str, observers: Observers, root_path: str, id_header: str | No
         # Uvicorn's own, where a worker before this one has put something in its place.
         base = before.__bases__[1] if issubclass(before, Cycle) else before
         module.RequestResponseCycle = type("Cycle", (mixin, base), own)
-    socket = type("Socket", (WebSocket,), own)
+    socket = type("WebSocket", (WebSocket,), own)
 
     def wrap(application: Any) -> Any:
         def front(scope: Scope, receive: Receive, send: Send) -> Any:
@@ -67,11 +65,7 @@ def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> 
     if name == "zttp":
         return name
     if name == "h11":
-        # Its parser is not needed otherwise, and takes a while to load.
-        from paddock.workers.asgi.on_h11 import H11
+        from paddock.workers.asgi.on_h11 import H11  # 30 ms, for its parser
 
         return type("H11", (H11,), attributes)
-    # It builds on this module.
-    from paddock.workers.asgi.on_httptools import HttpTools
-
     return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine})
