@@ -6,28 +6,26 @@ import faulthandler
 import os
 from types import SimpleNamespace
 
-from paddock.workers import dump
+from paddock.workers import shared
 
 
 def test_what_faulthandler_writes_in_the_worker_is_taken_by_the_arbiter() -> None:
-    worker = SimpleNamespace()
-    dump.give(worker)
+    worker = SimpleNamespace(shared=shared.Shared())
     pid = os.fork()
     if not pid:
-        faulthandler.dump_traceback(dump.descriptor(worker))
+        faulthandler.dump_traceback(shared.descriptor(worker))
         os._exit(0)
     os.waitpid(pid, 0)
 
-    assert "in test_what_faulthandler_writes" in dump.take(worker)
-    assert worker.dump.closed
+    assert "in test_what_faulthandler_writes" in shared.take(worker)
+    assert worker.shared.dump.closed
 
 
 def test_a_worker_that_dumps_nothing_leaves_nothing() -> None:
-    worker = SimpleNamespace()
-    dump.give(worker)
+    worker = SimpleNamespace(shared=shared.Shared())
 
-    assert dump.take(worker) == ""
+    assert shared.take(worker) == ""
 
 
 def test_under_another_arbiter_it_is_written_where_python_would() -> None:
-    assert dump.descriptor(SimpleNamespace()) == dump.STDERR
+    assert shared.descriptor(SimpleNamespace()) == shared.STDERR

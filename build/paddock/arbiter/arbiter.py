@@ -24,7 +24,7 @@ from paddock.arbiter.memory import OomCounter, Sizes, explain, is_memory_short
 from paddock.arbiter.watcher import Watcher, leaving_it_to_the_arbiter
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.health.state import DRAINING, READY, STARTING
-from paddock.metrics.board import Board, giving_slots, leaving_the_board
+from paddock.metrics.board import Board, leaving_the_board
 from paddock.metrics.tally import EXIT, MEMORY, RECYCLED, RELOAD, SIGNAL, TIMEOUT
 from paddock.processes import resident
 from paddock.settings.listing import effective_settings, shown
@@ -33,15 +33,15 @@ from paddock.settings.table import APPLICATION, PROCESSES, SETTINGS, SOCKET
 from paddock.start.messages import Seldom, log_stack
 from paddock.start.sources import Sources
 from paddock.workers.base import STOP_SIGNALS, announcing, guarding
-from paddock.workers.dump import take
 from paddock.workers.shared import (
     REPLACEMENT_REASONS,
     SERVED_ENOUGH,
     TOO_LARGE,
     dismiss,
-    giving_marks,
     is_ready,
     leaving_the_others,
+    sharing,
+    take,
     wants_replacement,
 )
 
@@ -247,10 +247,10 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             return 0
         worker = self.WORKERS[pid]
         self.sizes.last[pid] = resident(pid)
-        worker.born = time.monotonic()
-        if worker.slot:
-            worker.slot.occupy(pid, worker.born)
-        worker.obsolete = worker.leaving = None
+        shared = worker.shared
+        shared.born = time.monotonic()
+        if shared.slot:
+            shared.slot.occupy(pid, shared.born)
         return pid
 
     # --- Signals ---
@@ -259,7 +259,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         """Wait less while a worker boots or leaves or files may change, so that what follows follows at once."""
         if self.watcher:
             timeout = POLL_FOR_CHANGES
-        if any(worker.leaving or not is_ready(worker) for worker in self.WORKERS.values()):
+        if any(worker.shared.leaving or not is_ready(worker) for worker in self.WORKERS.values()):
             timeout = POLL
         signals: list[int] = super().wait_for_signals(timeout)
         return signals
@@ -282,7 +282,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         if self.cfg.preload_app:
             self.log.warning("PRELOAD_APP: the code is not reloaded, only the configuration; replace the container")
         for worker in self.staying():
-            worker.obsolete = "it is from before the reload"
+            worker.shared.obsolete = "it is from before the reload"
         self.write_state(READY if self.served else STARTING)
 
     def reconfigure(self) -> bool:
@@ -352,7 +352,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def staying(self) -> list[Any]:
         """Return the workers that have not been told to leave, the oldest first."""
-        return sorted((w for w in self.WORKERS.values() if not w.leaving), key=lambda worker: worker.age)
+        return sorted((w for w in self.WORKERS.values() if not w.shared.leaving), key=lambda worker: worker.age)
 
     def manage_workers(self) -> None:
         """Bring the workers to their number, and replace those that are obsolete, one at a time."""
@@ -363,11 +363,11 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
                 self.wait_for_change()
         self.note_ready()
         for worker in self.staying():
-            if not worker.obsolete and (reason := wants_replacement(worker)):
-                worker.obsolete = reason
+            if not worker.shared.obsolete and (reason := wants_replacement(worker)):
+                worker.shared.obsolete = reason
         staying = self.staying()
         booting = [worker for worker in staying if not is_ready(worker)]
-        obsolete = [worker for worker in staying if worker.obsolete]
+        obsolete = [worker for worker in staying if worker.shared.obsolete]
         if self.broken:
             pass
         elif not self.served:
@@ -418,20 +418,20 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         """Tell workers to leave when more serve than are wanted: obsolete ones first, then the oldest."""
         serving = [worker for worker in self.staying() if is_ready(worker)]
         surplus = len(serving) - self.num_workers
-        for worker in sorted(serving, key=lambda worker: (not worker.obsolete, worker.age))[: max(surplus, 0)]:
+        for worker in sorted(serving, key=lambda worker: (not worker.shared.obsolete, worker.age))[: max(surplus, 0)]:
             self.dismiss(worker)
 
     def dismiss(self, worker: Any) -> None:
         """Tell a worker to finish and leave; it is killed when GRACEFUL_TIMEOUT is over."""
-        if worker.obsolete:
-            self.log.info("Worker %s is replaced: %s", worker.pid, worker.obsolete)
+        if worker.shared.obsolete:
+            self.log.info("Worker %s is replaced: %s", worker.pid, worker.shared.obsolete)
         dismiss(worker)
         self.send_off(worker, signal.SIGTERM, self.cfg.graceful_timeout)
 
     def send_off(self, worker: Any, number: int, seconds: float) -> None:
         """Send a worker the signal `number`; it is killed when it is still there after so many `seconds`."""
-        worker.leaving = time.monotonic() + seconds
-        worker.patience = seconds
+        worker.shared.leaving = time.monotonic() + seconds
+        worker.shared.patience = seconds
         self.kill_worker(worker.pid, number)
 
     def murder_workers(self) -> None:
@@ -443,16 +443,16 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         now = time.monotonic()
         self.sample(now)
         for pid, worker in list(self.WORKERS.items()):
-            if worker.leaving:
-                if now > worker.leaving:
+            if worker.shared.leaving:
+                if now > worker.shared.leaving:
                     # A developer's worker may be in a debugger.
                     say = self.log.info if self.watcher else self.log.error
-                    say("Worker %s did not leave within %g seconds: killed", pid, worker.patience)
-                    worker.leaving = KILLED
+                    say("Worker %s did not leave within %g seconds: killed", pid, worker.shared.patience)
+                    worker.shared.leaving = KILLED
                     self.kill_worker(pid, signal.SIGKILL)
             elif is_ready(worker):
                 self.murder_silent(pid, worker, now)
-            elif self.cfg.boot_timeout and now - worker.born > self.cfg.boot_timeout:
+            elif self.cfg.boot_timeout and now - worker.shared.born > self.cfg.boot_timeout:
                 if not worker.aborted:
                     self.log.error(
                         "Worker %s has not come to serve within BOOT_TIMEOUT=%d: killed", pid, self.cfg.boot_timeout
@@ -507,12 +507,12 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         dump = take(end.worker)
         self.cfg.child_exit(self, end.worker)
         before, self.oom_kills = self.oom_kills, self.oom.read()
-        if dump or (end.code not in (0, *EXPLAINED) and not self.killed and end.worker.leaving != KILLED):
+        if dump or (end.code not in (0, *EXPLAINED) and not self.killed and end.worker.shared.leaving != KILLED):
             log_stack(logging.ERROR, f"Worker {end.pid} {self.explanation(end, before)}", dump)
         self.board.vacate(end.worker)
         if reason := self.restart_reason(end, before):
             self.board.count_restart(reason)
-        if self.stopping or end.was_ready or end.worker.leaving:
+        if self.stopping or end.was_ready or end.worker.shared.leaving:
             return
         if self.watcher:
             self.wait_for_change()
@@ -529,9 +529,9 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         worker = end.worker
         if self.stopping:
             return ""
-        if worker.leaving:
-            if worker.obsolete:
-                return RESTARTS.get(worker.obsolete, RELOAD)
+        if worker.shared.leaving:
+            if worker.shared.obsolete:
+                return RESTARTS.get(worker.shared.obsolete, RELOAD)
             return RELOAD if self.restarting else ""
         if worker.aborted:
             return TIMEOUT
@@ -541,7 +541,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def explanation(self, end: Ending, oom_kills: int | None) -> str:
         """Return how a worker ended, in words that follow its number."""
-        if end.code != -signal.SIGKILL or end.worker.aborted or end.worker.leaving:
+        if end.code != -signal.SIGKILL or end.worker.aborted or end.worker.shared.leaving:
             return end.text
         self.sizes.sample([*self.WORKERS, end.pid])
         return explain(end.pid, oom_kills, self.oom_kills, read_limits().memory, self.sizes.last)
@@ -553,7 +553,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.setup(self.app)
         self.board.renew()
         for worker in self.staying():
-            worker.obsolete = None
+            worker.shared.obsolete = None
 
     def count_boot_death(self, end: Ending) -> None:
         """Raise HaltServer when a worker's end during its boot is one too many."""
@@ -596,7 +596,7 @@ class Ending:
 
 def extend_hooks(cfg: Any) -> None:
     """Put what the image's arbiter and its workers need around the user's hooks, once for each configuration."""
-    cfg.set("pre_fork", giving_slots(giving_marks(cfg.pre_fork)))
+    cfg.set("pre_fork", sharing(cfg.pre_fork))
     cfg.set("post_fork", guarding(leaving_the_others(leaving_the_board(leaving_it_to_the_arbiter(cfg.post_fork)))))
     cfg.set("post_worker_init", announcing(cfg.post_worker_init))
 

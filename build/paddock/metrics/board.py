@@ -156,13 +156,13 @@ class Board:
 
     def vacate(self, worker: Any) -> None:
         """Take the slot of a worker that has ended."""
-        if worker.slot:
-            self.slots.give_back(worker.slot)
-            worker.slot = None
+        if worker.shared.slot:
+            self.slots.give_back(worker.shared.slot)
+            worker.shared.slot = None
 
     def reclaim(self, workers: Iterable[Any]) -> None:
         """Take the slots that none of `workers` has: one was taken for a worker that could not be forked."""
-        held = {worker.slot for worker in workers}
+        held = {worker.shared.slot for worker in workers}
         for slot in set(self.slots.all) - set(self.slots.free) - held:
             self.slots.give_back(slot)
 
@@ -213,17 +213,6 @@ def _unix(path: str) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def giving_slots(pre_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Return Gunicorn's `pre_fork` hook, extended to give each worker its slot."""
-
-    def hook(arbiter: Any, worker: Any) -> None:
-        board = getattr(arbiter, "board", None)
-        worker.slot = board.slot_for(worker.cfg) if board else None
-        pre_fork(arbiter, worker)
-
-    return hook
 
 
 def leaving_the_board(post_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

@@ -20,12 +20,19 @@ from paddock.application.loading import resolve
 from paddock.errors import EXIT_FAILURE
 from paddock.http.record import Observer, Observers
 from paddock.logs.access import AccessLog, access_log
-from paddock.metrics.slots import Counter, Slot
+from paddock.metrics.slots import Counter
 from paddock.settings.classes import is_own_way
 from paddock.settings.environment import own
 from paddock.settings.table import SHUTDOWN_SHARE
-from paddock.workers.dump import descriptor
-from paddock.workers.shared import SERVED_ENOUGH, TOO_LARGE, announce_ready, ask_for_replacement, is_dismissed
+from paddock.workers.shared import (
+    SERVED_ENOUGH,
+    TOO_LARGE,
+    Shared,
+    announce_ready,
+    ask_for_replacement,
+    descriptor,
+    is_dismissed,
+)
 from paddock.workers.watchdog import Watchdog, reset_signals
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
@@ -53,8 +60,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
     """Who is told of every request that this worker serves."""
     told: Observers
     access_log: AccessLog | None = None
-    slot: Slot | None = None
-    """Where this worker counts, with METRICS_BIND."""
+    shared: Shared | None = None
+    """What it shares with the image's arbiter."""
     memory: ResidentMemory | None = None
     """What this worker holds, with MAX_WORKER_MEMORY."""
     draining = False
@@ -102,9 +109,9 @@ class BootingWorker(Worker):  # type: ignore[misc]
             self.observers.append(log)
             self.access_log = log
             atexit.register(log.flush)
-        if self.slot:
-            self.slot.threads = 0 if self.kind.asgi else self.cfg.threads
-            self.observers.append(Counter(self.slot))
+        if slot := self.shared and self.shared.slot:
+            slot.threads = 0 if self.kind.asgi else self.cfg.threads
+            self.observers.append(Counter(slot))
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
                 self.log.warning("%s", warning)

@@ -1,30 +1,54 @@
-"""What a worker and the arbiter tell each other, in a few bytes of memory that both have.
-
-Not a file: the directory of the heartbeats may be full, which must keep no worker from serving.
-"""
+"""What the arbiter and a worker of its share: all that the image puts on Gunicorn's worker, in one record."""
 
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Callable
 from typing import Any
 
-from paddock.workers import dump
+from paddock.metrics.slots import Slot
+
+STDERR = 2
 
 SERVES, WANTS_REPLACEMENT, IS_DISMISSED = range(3)
-"""Which byte says what; 0 is no."""
+"""Which byte of the marks says what; 0 is no."""
 
 REPLACEMENT_REASONS = ("", "it served its MAX_REQUESTS", "it holds more than MAX_WORKER_MEMORY")
 SERVED_ENOUGH, TOO_LARGE = 1, 2
 
 
-def giving_marks(pre_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Return Gunicorn's `pre_fork` hook, extended to give each worker what it shares with the arbiter."""
+class Shared:
+    """What a worker and the arbiter tell each other, and what the arbiter notes of a worker.
+
+    `marks` are bytes of memory that both have, not a file: the directory of the heartbeats may be full, which must keep
+    no worker from serving. `dump` is a file in memory for what a worker that crashes says of itself, which the arbiter
+    logs as one record: faulthandler writes it from a signal handler, raw lines that nothing can format there.
+    `responder` answers until the worker serves, and in `slot` the worker counts, with METRICS_BIND.
+    """
+
+    born = 0.0
+    """The monotonic time of the fork."""
+    obsolete: str | None = None
+    """Why the worker is to be replaced."""
+    leaving: float | None = None
+    """The monotonic time until which it may leave, if it was told to."""
+    patience = 0.0
+    """The seconds that it was given for that."""
+
+    def __init__(self, responder: Any = None, slot: Slot | None = None) -> None:
+        self.marks = mmap.mmap(-1, mmap.PAGESIZE)
+        # As a file, since it is closed with its worker where that cannot be forked.
+        self.dump = os.fdopen(os.memfd_create("paddock-dump"), "rb+", buffering=0)
+        self.responder = responder
+        self.slot = slot
+
+
+def sharing(pre_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return Gunicorn's `pre_fork` hook, extended to give each worker what it shares with the image's arbiter."""
 
     def hook(arbiter: Any, worker: Any) -> None:
-        worker.marks = mmap.mmap(-1, mmap.PAGESIZE)
-        dump.give(worker)
-        worker.responder = getattr(arbiter, "responder", None)
+        worker.shared = Shared(arbiter.responder, arbiter.board.slot_for(worker.cfg))
         pre_fork(arbiter, worker)
 
     return hook
@@ -35,43 +59,61 @@ def leaving_the_others(post_fork: Callable[[Any, Any], None]) -> Callable[[Any, 
 
     def hook(arbiter: Any, worker: Any) -> None:
         for other in arbiter.WORKERS.values():
-            other.dump.close()
+            other.shared.dump.close()
         post_fork(arbiter, worker)
 
     return hook
 
 
+def shared_by(worker: Any) -> Shared | None:
+    """Return, in the worker, what it shares with the arbiter; None under another arbiter than the image's."""
+    return getattr(worker, "shared", None)
+
+
 def announce_ready(worker: Any) -> None:
     """Say, in the worker, that it serves from now on. Under another arbiter than the image's nobody asks."""
-    if hasattr(worker, "marks"):
-        if worker.responder:
-            worker.responder.take_over()
-        worker.marks[SERVES] = 1
+    if shared := shared_by(worker):
+        if shared.responder:
+            shared.responder.take_over()
+        shared.marks[SERVES] = 1
 
 
 def is_ready(worker: Any) -> bool:
     """Tell, in the arbiter, whether `worker` serves."""
-    return bool(worker.marks[SERVES])
+    return bool(worker.shared.marks[SERVES])
 
 
 def ask_for_replacement(worker: Any, reason: int) -> bool:
-    """Ask, in the worker, to be replaced for one of REASONS; return whether there is an arbiter that does."""
-    if not hasattr(worker, "marks"):
-        return False
-    worker.marks[WANTS_REPLACEMENT] = reason
-    return True
+    """Ask, in the worker, to be replaced for one of REPLACEMENT_REASONS; return whether there is who does that."""
+    if shared := shared_by(worker):
+        shared.marks[WANTS_REPLACEMENT] = reason
+    return shared is not None
 
 
 def wants_replacement(worker: Any) -> str:
     """Return, in the arbiter, why `worker` wants to be replaced; nothing when it does not."""
-    return REPLACEMENT_REASONS[worker.marks[WANTS_REPLACEMENT]]
+    return REPLACEMENT_REASONS[worker.shared.marks[WANTS_REPLACEMENT]]
 
 
 def dismiss(worker: Any) -> None:
     """Say, in the arbiter, that the SIGTERM that follows is for this worker alone: the container goes on serving."""
-    worker.marks[IS_DISMISSED] = 1
+    worker.shared.marks[IS_DISMISSED] = 1
 
 
 def is_dismissed(worker: Any) -> bool:
     """Tell, in the worker, whether the container goes on without it."""
-    return hasattr(worker, "marks") and bool(worker.marks[IS_DISMISSED])
+    shared = shared_by(worker)
+    return shared is not None and bool(shared.marks[IS_DISMISSED])
+
+
+def descriptor(worker: Any) -> int:
+    """Return where faulthandler shall write in `worker`; under another arbiter than the image's nobody reads a file."""
+    shared = shared_by(worker)
+    return shared.dump.fileno() if shared else STDERR
+
+
+def take(worker: Any) -> str:
+    """Return, in the arbiter, what a worker that has ended has dumped, and close the file."""
+    with worker.shared.dump as file:
+        file.seek(0)
+        return bytes(file.read()).decode(errors="replace")

@@ -16,7 +16,7 @@ from typing import Any
 from paddock.http.ids import CURRENT
 from paddock.start.messages import log_stack
 from paddock.text.formats import escape
-from paddock.workers.dump import STDERR
+from paddock.workers.shared import STDERR
 
 MARGIN = 0.5
 """Seconds before TIMEOUT that a hang is reported: the arbiter looks once a second, and kills."""
