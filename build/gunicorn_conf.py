@@ -1,4 +1,4 @@
-"""Gunicorn's settings, from the environment. `paddock serve` reads this file; so does `gunicorn -c` with it.
+"""Gunicorn's settings, from the environment, for `gunicorn -c` with this file: `./dev docs` makes it of the table.
 
 What is wrong with a variable is said on stderr and ends the process with 78.
 """
@@ -9,11 +9,10 @@ from paddock.start.messages import settings_or_exit
 settings = settings_or_exit()
 
 wsgi_app = settings.wsgi_app
-bind = settings.bind
 
 workers = settings.workers
-worker_class = settings.worker_class
 threads = settings.threads
+worker_class = settings.worker_class
 timeout = settings.timeout
 graceful_timeout = settings.graceful_timeout
 max_requests = settings.max_requests
@@ -21,10 +20,13 @@ max_requests_jitter = settings.max_requests_jitter
 preload_app = settings.preload_app
 worker_tmp_dir = settings.worker_tmp_dir
 
+bind = settings.bind
 keepalive = settings.keepalive
+
 limit_request_line = settings.limit_request_line
 limit_request_fields = settings.limit_request_fields
 limit_request_field_size = settings.limit_request_field_size
+
 forwarded_allow_ips = settings.forwarded_allow_ips
 root_path = settings.root_path
 proxy_protocol = settings.proxy_protocol

@@ -1,4 +1,4 @@
-"""Write the parts of the pages that are made of other files, and the plots: `./dev docs [--check]`.
+"""Write what is made of other files, the parts of pages, plots, gunicorn_conf.py: `./dev docs [--check]`.
 
 What stands in a page between `<!-- NAME … -->` and `<!-- /NAME -->` is made of settings and measurements.
 
@@ -24,6 +24,7 @@ MADE = Path(".cache/docs")
 BLOCKS = MADE / "blocks"
 PLOTS = Path("benchmarks/results")
 PAGES = (Path("README.md"), Path("docs/sizing.md"))
+CONF = Path("build/gunicorn_conf.py")
 
 
 class PageError(Exception):
@@ -38,11 +39,16 @@ def make() -> list[Path]:
         PageError: when a page cannot be filled.
     """
     shutil.rmtree(MADE, ignore_errors=True)
-    for folder in (BLOCKS, MADE / PLOTS):
+    for folder in (BLOCKS, MADE / PLOTS, MADE / CONF.parent):
         folder.mkdir(parents=True)
-    with (BLOCKS / "settings").open("w") as block:
-        settings = [sys.executable, "-m", "paddock", "settings", "--format", "markdown"]
-        subprocess.run(settings, env={**os.environ, "PYTHONPATH": "build"}, stdout=block, check=True)
+    of_settings = {
+        BLOCKS / "settings": ["-m", "paddock", "settings", "--format", "markdown"],
+        MADE / CONF: ["tools/gunicorn_conf.py"],
+    }
+    for path, arguments in of_settings.items():
+        with path.open("w") as file:
+            environ = {**os.environ, "PYTHONPATH": "build"}
+            subprocess.run([sys.executable, *arguments], env=environ, stdout=file, check=True)
     subprocess.run([".cache/bench/bin/python", "-m", "benchmarks.pages", BLOCKS, MADE / PLOTS], check=True)
     blocks = {block.name: block.read_text() for block in BLOCKS.iterdir()}
     for page in PAGES:
@@ -51,7 +57,7 @@ def make() -> list[Path]:
             (MADE / page).write_text(fill(page.read_text(), blocks))
         except PageError as error:
             raise PageError(f"{page}: {error}") from None
-    return [*PAGES, *(PLOTS / plot.name for plot in sorted((MADE / PLOTS).iterdir()))]
+    return [*PAGES, CONF, *(PLOTS / plot.name for plot in sorted((MADE / PLOTS).iterdir()))]
 
 
 def fill(page: str, blocks: dict[str, str]) -> str:

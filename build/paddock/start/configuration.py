@@ -30,13 +30,6 @@ from paddock.settings.table import BY_KEY, register
 from paddock.start import checks, log_config, messages
 from paddock.start.sources import Sources
 
-IMAGE_CONF = next(
-    path
-    # Beside the package in the source tree, and beside the folder of packages in the image.
-    for parent in Path(__file__).resolve().parents[2:4]
-    if (path := str(parent / "gunicorn_conf.py")) and os.path.exists(path)
-)
-
 USER_CONFS = ("gunicorn_conf.py", "gunicorn.conf.py")
 """A user's Gunicorn file, in the working directory, when GUNICORN_CONF names none."""
 
@@ -110,10 +103,9 @@ class Configuration(Application):  # type: ignore[misc]
         cmd_args = self.parse(self.cmd_args(), CMD_ARGS)
         self.origins = dict(resolution.values)
         for key, value in resolution.values.items():
-            if key in self.cfg.settings and value.value is not None:
+            if key in self.cfg.settings:
                 self.set(key, value.value)
-        if not resolution.problems:
-            self.apply(self.read_conf(IMAGE_CONF))
+        self.cfg.set("ssl_context", certificates.ssl_context)
         conf, name = self.user_conf(flags, cmd_args, resolution.values["gunicorn_conf"])
         if conf:
             self.apply(self.read_conf(conf, name), CONF, conf)
@@ -191,18 +183,17 @@ class Configuration(Application):  # type: ignore[misc]
             sys.path.remove(os.getcwd())
         return {key: value for key, value in values.items() if key in self.cfg.settings}
 
-    def apply(self, values: Mapping[str, Any], source: str = "", origin: str = "") -> None:
-        """Set `values` over what is there; with no `source` they are the environment's, which has been checked."""
+    def apply(self, values: Mapping[str, Any], source: str, origin: str) -> None:
+        """Set `values` over what is there, and note where they come from."""
         for key, value in values.items():
             if key == "config":
                 continue
             try:
-                self.set(key, value if not source else _checked(key, value))
+                self.set(key, _checked(key, value))
             except Exception as error:
                 self.problems.append(Problem(f"{key} ({origin})", str(error) or type(error).__name__, str(value)))
                 continue
-            if source:
-                self.origins[key] = Value(value, source, origin)
+            self.origins[key] = Value(value, source, origin)
 
     def set(self, key: str, value: Any) -> None:
         """Set one of Gunicorn's settings; what its validator says on stderr, that it is obsolete, is a warning."""
@@ -354,10 +345,8 @@ def _execute(path: str) -> dict[str, Any]:
     """Run a configuration file, and return its names."""
     with open(path, "rb") as file:
         code = compile(file.read(), path, "exec", dont_inherit=True)
-    names: dict[str, Any] = {"__file__": path, "__name__": "__config__"}
-    if path != IMAGE_CONF:
-        # Not this module's: a file of the user's imports what the application does.
-        names["__builtins__"] = builtins
+    # With other builtins than this module's: a file of the user's imports what the application does.
+    names: dict[str, Any] = {"__file__": path, "__name__": "__config__", "__builtins__": builtins}
     exec(code, names)  # noqa: S102 (it is what a configuration file in Python is for)
     return names
 
