@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -84,6 +85,13 @@ FLOORS = {name: floor for floor, names in enumerate(ROOMS) for name in names}
 
 def test_every_module_is_in_a_room() -> None:
     assert {room(module) for module in MODULES} == FLOORS.keys()
+
+
+def test_the_page_has_the_same_list() -> None:
+    page = (PACKAGE.parents[1] / "docs/architecture.md").read_text()
+    table = page.partition("| room | holds |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| ((?:`\w+` )+)\|", table, re.MULTILINE)
+    assert tuple(tuple(re.findall(r"\w+", row)) for row in rows) == ROOMS
 
 
 def test_arrows_run_down() -> None:
