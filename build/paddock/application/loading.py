@@ -85,12 +85,6 @@ def resolve(obj: object, app_type: str = "auto") -> tuple[Callable[..., Any], Ki
     return _application(made, app_type)
 
 
-# Parsing
-
-
-# Loading
-
-
 def _attribute(module: ModuleType, reference: Reference, directory: Path) -> object:
     if reference.attribute is None:
         for name in DEFAULT_ATTRIBUTES:
@@ -133,9 +127,6 @@ def _made(factory: Any, call: Call) -> object:
     return made
 
 
-# Telling what an object is
-
-
 def _application(obj: object, app_type: str) -> tuple[Callable[..., Any], Kind]:
     verdict = classify(obj)
     forced = FORCED.get(app_type)
@@ -161,7 +152,7 @@ def _server_of(obj: object) -> object:
         return None
 
 
-# Errors in words
+# --- Errors in words ---
 
 
 @contextmanager

@@ -19,6 +19,12 @@ CLIENT_GONE = 499
 NOT_ACCEPTED = 403
 """The status of a WebSocket that was closed before it was accepted: https://asgi.readthedocs.io/en/latest/specs/www.html"""
 
+UNLOGGED = "paddock.unlogged"
+"""The key in a WSGI environ or an ASGI scope that keeps its request out of the access log."""
+
+LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")
+"""Where the health check comes from; the last is a Unix socket."""
+
 
 class Record(Protocol):
     """A request and its answer, the same for ASGI and WSGI. What is said of the answer holds from the end on."""
@@ -287,14 +293,6 @@ def environ_of(record: Any) -> dict[str, Any]:
         text = value.decode("latin-1")
         environ[key] = f"{environ[key]},{text}" if key in environ else text
     return environ
-
-
-UNLOGGED = "paddock.unlogged"
-"""The key in a WSGI environ or an ASGI scope that keeps its request out of the access log."""
-
-
-LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")
-"""Where the health check comes from; the last is a Unix socket."""
 
 
 def is_health_check(record: Record) -> bool:

@@ -40,6 +40,9 @@ from paddock.settings.parsers import (
 
 AUTO = "auto"
 
+SHUTDOWN_SHARE = 0.25
+"""The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
+
 OWN_PREFIX = "PADDOCK_"
 """What every variable may begin with, and wins over its plain name then."""
 
@@ -656,7 +659,3 @@ def _declaration(setting: Setting, taken: set[str]) -> dict[str, Any]:
         "default": setting.default,
         "desc": setting.help,
     }
-
-
-SHUTDOWN_SHARE = 0.25
-"""The part of the graceful timeout that is kept for shutdown code: the arbiter kills at its end."""
