@@ -38,7 +38,7 @@ step ruff check --quiet .github benchmarks build tests tools examples
 step ruff format --quiet --check .github benchmarks build tests tools examples
 step in_build mypy .
 step mypy --config-file benchmarks/pyproject.toml benchmarks
-step mypy --config-file build/pyproject.toml tools
+step env MYPYPATH=build mypy --config-file build/pyproject.toml tools
 # shellcheck disable=SC2046 # lists
 step shellcheck --external-sources $(scripts)
 # shellcheck disable=SC2046
