@@ -6,8 +6,10 @@ What a running server does with each signal is in test_lifecycle_stop and test_l
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+from docker.errors import APIError
 
 from conftest import APPS as SOURCES
 from conftest import wait_until
@@ -126,7 +128,9 @@ def test_sigterm_while_a_worker_boots(start, project, kind):
 
 @pytest.mark.parametrize("delay", [0, 0.1, 0.2, 0.3])
 def test_sigterm_while_the_others_boot(start, delay):
-    container = start(ASGI, environment={"WORKERS": "6", **PATIENT}).wait_ready()
+    # Python ignores what is raised in the callbacks of weak references, which importing has.
+    ignored = ("Exception ignored while calling weakref callback", "Traceback")
+    container = start(ASGI, environment={"WORKERS": "6", **PATIENT}, allow=ignored).wait_ready()
     time.sleep(delay)
 
     assert end(container) == 0
@@ -152,11 +156,23 @@ def test_signal_during_a_start_hook(start, mount, signal):
     ],
 )
 def test_signal_in_the_first_moments(start, signal, status, delay):
-    """Nothing is killed: `docker run` that is stopped at once must not take Docker's ten seconds."""
+    """Nothing is killed: `docker run` that is stopped at once must not take Docker's ten seconds.
+
+    The kernel keeps from PID 1 what it has no handler for: what comes before the entrypoint's first line, and while
+    that becomes `env`. These are moments that a busy machine makes long, so whoever was not heard says it again.
+    https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
+    """
     container = start(ASGI, environment={"WORKERS": "2", **PATIENT})
     time.sleep(delay)
 
-    assert end(container, signal) in (0, status)
+    def ended():
+        with suppress(APIError):
+            container.raw.kill(signal)
+        time.sleep(1)
+        return not container.running
+
+    wait_until(ended, "the end")
+    assert container.wait_exit() in (0, status)
 
 
 # What does not end it
