@@ -85,7 +85,10 @@ class Server:
         self.asgi = source is ASGI
         self.tls = "CERTFILE" in environment
         self.output = directory / "output"
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
+        # PADDOCK_IMAGE, by which ./dev test names the image, would be taken for a setting.
+        environ = {
+            name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PADDOCK_", "PYTEST_"))
+        }
         environ |= {
             "PYTHONPATH": os.pathsep.join(sys.path),
             "BIND": f"127.0.0.1:{self.port}",
