@@ -11,11 +11,13 @@ import secrets
 
 import pytest
 
-from publish.conftest import ROOT
+from publish.conftest import PYTHON, ROOT
 from publish.future import INDEX, Future
 
 # One after the other: each of them builds as much as it can at once.
 pytestmark = pytest.mark.xdist_group("future")
+
+DEFAULT = PYTHON.replace(".", "-")
 
 FLOATING = {
     "pip": ("pip install --requirement requirements.txt", "pip install itsdangerous"),
@@ -65,12 +67,16 @@ def bake(clone, future):
     clone.run("docker", "buildx", "prune", "--force", f"--filter=description~={namespace}")
 
 
+ALIKE = {"full-": f"full-{DEFAULT}", "slim-": f"slim-{DEFAULT}", "tool-": "tool-nginx"}
+"""Targets that differ in their Python or their Debian packages only, by how they begin, and one that stands for all."""
+
+
 @pytest.fixture
 def everything(clone):
-    """All targets of bake; of `tool`, whose targets differ in their Debian packages only, one."""
+    """All targets of bake, one of those that are alike."""
     known = json.loads(clone.run("docker", "buildx", "bake", "--progress=quiet", "--list=type=targets,format=json"))
     names = {target["name"] for target in known if not target.get("group") and not target["name"].endswith("-check")}
-    return sorted(name for name in names if name == "tool-nginx" or not name.startswith("tool-"))
+    return sorted(name for name in names if ALIKE.get(re.sub("-.*", "-", name), name) == name)
 
 
 def test_builds_want_nothing_that_is_not_locked(bake, future, everything):
