@@ -12,6 +12,7 @@ from conftest import wait_until
 IMAGE = "paddock-example:custom-conf"
 LOCKED_UP = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 ENDLESS = "/pi/500000"
+OVERRIDDEN = "WORKERS=4 has no effect: /app/gunicorn.conf.py sets workers to 2"
 NOISE_OF_A_HANG = ("Killed while at", "TIMEOUT=", "Traceback", "ended with exit status 1$")
 
 
@@ -35,7 +36,7 @@ def ask_three_times_for_nothing(container):
 
 
 def test_hooks_run_from_start_to_stop(start):
-    container = start(image=IMAGE, environment={"WORKERS": "4"}, **LOCKED_UP).wait_healthy()
+    container = start(image=IMAGE, environment={"WORKERS": "4"}, allow=(OVERRIDDEN,), **LOCKED_UP).wait_healthy()
 
     # nworkers_changed, on_starting and when_ready, pre_fork, post_fork, post_worker_init
     assert "Keeping account of 2 workers" in container.logs()
@@ -129,10 +130,12 @@ def test_with_an_asgi_application_all_run_but_the_hooks_for_requests(start, moun
     ],
 )
 def test_the_file_beats_the_environment_and_the_command_line_beats_the_file(start, environment, flags, workers):
-    container = start(command=flags, image=IMAGE, environment={"WORKERS": "4", **environment}).wait_ready()
+    given = {"WORKERS": "4", **environment}
+    container = start(command=flags, image=IMAGE, environment=given, allow=(OVERRIDDEN,)).wait_ready()
 
     warm(container, workers)
     assert container.workers() == workers
+    assert (OVERRIDDEN in container.logs()) == (workers == 2)
     rows = json.loads(container.run("paddock", "config", "--json"))
     origins = {row["name"]: (row["value"], row["source"]) for row in rows}
     assert origins["THREADS"] == (2, "Gunicorn file")
