@@ -364,8 +364,10 @@ def test_gunicorn_with_the_images_configuration_refuses_wrong_values(attempt):
 
     assert outcome.status == 78
     assert sorted(said(outcome.err)) == [
-        "TIMEOUT='30s': expected a whole number of seconds from 0 to 86400",
-        "WORKERS='four': expected auto, or a whole number from 1 to 1024",
+        "TIMEOUT='30s': expected a whole number of seconds from 0 to 86400; "
+        "if it is your application's, set IGNORE_ENV=TIMEOUT",
+        "WORKERS='four': expected auto, or a whole number from 1 to 1024; "
+        "if it is your application's, set IGNORE_ENV=WORKERS",
     ]
 
 

@@ -49,7 +49,8 @@ def test_an_export_that_is_no_valid_setting_is_refused(attempt, hooks):
     outcome = attempt("observed.py", volumes=hooks({"10-settings.envsh": "export WORKERS=four\n"}))
 
     assert outcome.status == 78
-    assert said(outcome.err) == ["WORKERS='four': expected auto, or a whole number from 1 to 1024"]
+    (message,) = said(outcome.err)
+    assert message.startswith("WORKERS='four': expected auto, or a whole number from 1 to 1024")
 
 
 @pytest.mark.parametrize("command", [["check"], ["config"], ["settings"], ["health"], ["env"], ["python", "-c", ""]])
