@@ -31,6 +31,10 @@ LEISURE = {"GRACEFUL_TIMEOUT": "100"}
 
 APPS = Path(__file__).parent / "image" / "apps"
 
+UNREACHABLE = "nobody outside this container can reach it"
+"""What is said of a server that listens on loopback alone, as few tests want it."""
+
+
 NOISE = re.compile(r"\[(WARNING|ERROR|CRITICAL)\]|Traceback|Exception", re.IGNORECASE)
 """What a log must not hold unless the test allows it."""
 

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import wait_until
+from conftest import UNREACHABLE, wait_until
 
 ASGI = "observed.py"
 WSGI = "observed_wsgi.py"
@@ -200,7 +200,7 @@ def test_worker_tmp_dir(serve, directory):
     ],
 )
 def test_bind(serve, environment, listeners):
-    container = serve(ASGI, environment, **IPV6)
+    container = serve(ASGI, environment, allow=(UNREACHABLE,), **IPV6)
 
     assert listening(container) == listeners
     for listener in listeners:
@@ -209,7 +209,7 @@ def test_bind(serve, environment, listeners):
 
 def test_bind_of_wsgi(serve):
     listeners = {"127.0.0.1:9000", "[::1]:9001", "/tmp/app.sock"}
-    container = serve(WSGI, {"BIND": "127.0.0.1:9000,[::1]:9001,unix:/tmp/app.sock"}, **IPV6)
+    container = serve(WSGI, {"BIND": "127.0.0.1:9000,[::1]:9001,unix:/tmp/app.sock"}, allow=(UNREACHABLE,), **IPV6)
 
     assert listening(container) == listeners
     for listener in listeners:
