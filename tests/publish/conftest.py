@@ -40,6 +40,10 @@ backend registry
     server registry 127.0.0.1:5000
 """
 
+BUILDS = pytest.mark.xdist_group("builds")
+"""One after the other: each of these builds as much as it can at once, and one without cache replaces what others have
+there."""
+
 KINDS = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
 
 

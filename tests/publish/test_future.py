@@ -11,11 +11,10 @@ import secrets
 
 import pytest
 
-from publish.conftest import PYTHON, ROOT
+from publish.conftest import BUILDS, PYTHON, ROOT
 from publish.future import INDEX, Future
 
-# One after the other: each of them builds as much as it can at once.
-pytestmark = pytest.mark.xdist_group("future")
+pytestmark = BUILDS
 
 DEFAULT = PYTHON.replace(".", "-")
 

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from publish.conftest import PYTHON, ROOT, Clone
+from publish.conftest import BUILDS, PYTHON, ROOT, Clone
 
-# They share a registry, which takes a while to fill.
-pytestmark = pytest.mark.xdist_group("publish")
+# They share a registry, too, which takes a while to fill.
+pytestmark = BUILDS
 
 VERSION = re.search(r'^version = "(.*)"', (ROOT / "build/pyproject.toml").read_text(), re.MULTILINE)[1]
 

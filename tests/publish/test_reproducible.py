@@ -6,7 +6,9 @@ import json
 import secrets
 import tarfile
 
-from publish.conftest import PYTHON
+from publish.conftest import BUILDS, PYTHON
+
+pytestmark = BUILDS
 
 TARGETS = [f"{variant}-{PYTHON.replace('.', '-')}" for variant in ("full", "slim")]
 
