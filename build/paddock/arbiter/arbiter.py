@@ -507,7 +507,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         dump = take(end.worker)
         self.cfg.child_exit(self, end.worker)
         before, self.oom_kills = self.oom_kills, self.oom.read()
-        if dump or (end.code not in (0, *EXPLAINED) and not self.killed and end.worker.shared.leaving != KILLED):
+        if dump or not self.is_in_order(end):
             log_stack(logging.ERROR, f"Worker {end.pid} {self.explanation(end, before)}", dump)
         self.board.vacate(end.worker)
         if reason := self.restart_reason(end, before):
@@ -520,6 +520,14 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.cancel_reload()
         else:
             self.count_boot_death(end)
+
+    def is_in_order(self, end: Ending) -> bool:
+        """Tell whether there is nothing to say of an end: it was asked for, or has been explained."""
+        if self.killed or end.code in (0, *EXPLAINED) or end.worker.shared.leaving == KILLED:
+            return True
+        # Uvicorn's own worker class dies of the signal that told it to stop.
+        told = self.stopping or bool(end.worker.shared.leaving)
+        return told and -end.code in STOP_SIGNALS
 
     def restart_reason(self, end: Ending, oom_kills: int | None) -> str:
         """Return, for the metrics, why a worker is replaced; nothing where it is not.

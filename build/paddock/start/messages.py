@@ -167,7 +167,11 @@ def _unraisable(args: Any) -> None:
     what = args.err_msg or "Exception ignored in"
     if args.object is not None:
         what += f": {_shown(args.object)}"
-    logging.getLogger(PYTHON).warning("%s", what, exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+    try:
+        logging.getLogger(PYTHON).warning("%s", what, exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+    except Exception:
+        # While the interpreter ends there may be no locks any more: gevent's need a greenlet.
+        sys.__unraisablehook__(args)
 
 
 def _shown(value: object) -> str:

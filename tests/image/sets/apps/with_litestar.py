@@ -4,8 +4,8 @@ import seen
 from litestar import Litestar, MediaType, get, websocket_listener
 
 
-@get(list(seen.PAGES), media_type=MediaType.JSON, sync_to_thread=True)
-def page(scope: dict) -> bytes:
+@get(list(seen.PAGES), media_type=MediaType.JSON)
+async def page(scope: dict) -> bytes:
     return seen.PAGES[scope["path"]]().encode()
 
 
