@@ -52,6 +52,8 @@ def report():
 
 def walk():
     """Return the names of the server's modules, and what these hold of the application's copies."""
+    # What PRELOAD_APP has frozen is not listed otherwise.
+    gc.unfreeze()
     loaded = [found for found in gc.get_objects() if issubclass(type(found), ModuleType)]
     own = [module for module in loaded if file_of(module).startswith(LIBRARY)]
     # There is one Gunicorn for both sides.
