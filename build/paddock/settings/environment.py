@@ -279,8 +279,7 @@ class _Resolver:
     def unknown(self, variable: str, name: str, known: list[str]) -> None:
         close = nearest(name, known, edits=2)
         plain = next((s.name for s in SETTINGS if close in s.names), close)
-        advice = f"did you mean {plain}?" if plain else "`paddock settings` lists those there are"
-        self.problem(variable, f"no setting has this name: {advice}", self.environ.get(variable))
+        self.problem(variable, f"no setting has this name: {_advice(plain)}", self.environ.get(variable))
 
     def refuse_unknown_uvicorn(self) -> None:
         known = [setting.name for setting in SETTINGS if setting.name.startswith("UVICORN_")]
@@ -295,8 +294,7 @@ class _Resolver:
         for variable, name in self.prefixed(OWN_PREFIX):
             if not name.startswith(("GUNICORN_", "UVICORN_")):
                 close = nearest(OWN_PREFIX + name, known, edits=2)
-                advice = f"did you mean {close}?" if close else "`paddock settings` lists those there are"
-                self.problem(variable, f"no setting has this name: {advice}", self.environ[variable])
+                self.problem(variable, f"no setting has this name: {_advice(close)}", self.environ[variable])
 
     def refuse_unknown_ignored(self) -> None:
         """A name that no setting has may be that of a variable all the same, which looks like a setting's."""
@@ -306,8 +304,7 @@ class _Resolver:
         for name in names:
             if name not in self.environ and not known & {name, name.removesuffix("_FILE")}:
                 close = nearest(name, known, edits=2)
-                advice = f"did you mean {close}?" if close else "`paddock settings` lists those there are"
-                self.problem(IGNORE, f"no setting has the name {name}: {advice}", ",".join(names))
+                self.problem(IGNORE, f"no setting has the name {name}: {_advice(close)}", ",".join(names))
 
     def warn_of_near_misses(self) -> None:
         plain = {name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
@@ -395,6 +392,11 @@ def _gunicorn_settings() -> dict[str, Any]:
     from gunicorn import config  # 80 ms, which commands that only pass secrets on do without
 
     return {setting.name: setting for setting in config.KNOWN_SETTINGS if setting.section != "Paddock"}
+
+
+def _advice(close: str | None) -> str:
+    """Return what helps who has a name that no setting has, with the one that is `close` to it, if any."""
+    return f"did you mean {close}?" if close else "`paddock settings` lists those there are"
 
 
 def _is_gunicorn_setting(name: str) -> bool:
