@@ -1,11 +1,11 @@
-"""Processes: one of the arbiter's that is no worker, and what the kernel knows of one."""
+"""Processes: one of the arbiter's that is no worker, what a child must not inherit, what the kernel knows of one."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,7 @@ def fork(run: Callable[[set[Any]], None]) -> int:
 def _be_the_child(run: Callable[[set[Any]], None], mask: set[Any]) -> None:
     status = 1
     try:
-        signal.set_wakeup_fd(-1)
-        for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
+        forget_handlers(set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
         run(mask)
         status = 0
     except Exception:
@@ -43,6 +40,14 @@ def _be_the_child(run: Callable[[set[Any]], None], mask: set[Any]) -> None:
     finally:
         # Nothing of the arbiter's may run here: no atexit, no buffers written twice.
         os._exit(status)
+
+
+def forget_handlers(numbers: Iterable[int]) -> None:
+    """Give signals their defaults back in a process that was forked: its parent's handlers would swallow them."""
+    signal.set_wakeup_fd(-1)
+    for number in numbers:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def read_text(file: Path) -> str:

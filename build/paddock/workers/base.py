@@ -21,6 +21,7 @@ from paddock.errors import EXIT_FAILURE
 from paddock.http.record import Observer, Observers
 from paddock.logs.access import AccessLog, access_log
 from paddock.metrics.slots import Counter
+from paddock.processes import forget_handlers
 from paddock.settings.classes import is_own_way
 from paddock.settings.environment import own
 from paddock.settings.table import SHUTDOWN_SHARE
@@ -77,6 +78,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Run the worker's whole life, and see to it that the process ends when that does."""
+        let_children_go()
         # Before the application registers anything, and so after it: these run in the reverse order.
         atexit.register(ignore_stop_signals)
         atexit.register(lambda: self.leave(status))
@@ -206,6 +208,27 @@ class BootingWorker(Worker):  # type: ignore[misc]
         self.accept_until = now if dismissed else now + own(self.cfg, "drain_delay")
         self.stop_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
         self.gone_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE / 2)
+
+
+def let_children_go() -> None:
+    """See to it that a process which the application forks, as multiprocessing does, dies of a signal that ends it.
+
+    The worker's handlers would swallow it: Gunicorn's note that the worker is to stop, an event loop's do nothing.
+    One that comes before they are gone waits for that.
+    """
+    masks = threading.local()
+
+    def before() -> None:
+        masks.former = signal.pthread_sigmask(signal.SIG_BLOCK, Worker.SIGNALS)
+
+    def after_in_parent() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.former)
+
+    def after_in_child() -> None:
+        forget_handlers(Worker.SIGNALS)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.former)
+
+    os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
 
 
 def end_by(deadline: float, status: int) -> None:
