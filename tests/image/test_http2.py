@@ -223,14 +223,17 @@ def test_nothing_is_lost_when_workers_are_replaced(serve, pem, app, settings):
     threads = [Thread(target=load) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for _ in range(2):
-        done, old = outcomes.total(), container.children()
-        wait_until(lambda done=done: outcomes.total() > done + 50, "more requests")
-        container.signal("HUP")
-        wait_until(lambda old=old: not container.children() & old and len(container.children()) == 2, "new workers")
-    ended.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(2):
+            done, old = outcomes.total(), container.children()
+            wait_until(lambda done=done: outcomes.total() > done + 50, "more requests")
+            container.signal("HUP")
+            wait_until(lambda old=old: not container.children() & old and len(container.children()) == 2, "new workers")
+    finally:
+        # They would ask whoever gets the container's address next.
+        ended.set()
+        for thread in threads:
+            thread.join()
     assert set(outcomes) == {("HTTP/2", 200, 2000)}
     assert container.stop() == 0
 
