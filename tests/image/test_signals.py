@@ -177,34 +177,33 @@ def test_signal_in_the_first_moments(start, signal, status, delay):
 
 # What a worker has begun
 
-FORKING_WSGI = """
+FORKING = """
 import multiprocessing, time
 
-def app(environ, start_response):
+def end_of_a_child():
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
     child.start()
     child.terminate()
     child.join()
+    return str(child.exitcode).encode()
+"""
+
+FORKING_WSGI = """
+def app(environ, start_response):
     start_response("200 OK", [])
-    return [str(child.exitcode).encode()]
+    return [end_of_a_child()]
 """
 
 FORKING_ASGI = """
-import multiprocessing, time
-
 async def app(scope, receive, send):
-    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
-    child.start()
-    child.terminate()
-    child.join()
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": str(child.exitcode).encode()})
+    await send({"type": "http.response.body", "body": end_of_a_child()})
 """
 
 
 @pytest.mark.parametrize("source", [FORKING_ASGI, FORKING_WSGI], ids=["asgi", "wsgi"])
 def test_a_forked_process_of_the_applications_dies_of_sigterm(start, project, source):
-    container = start(volumes=project({"main.py": source}), environment=ONE_WORKER | {"TIMEOUT": "0"})
+    container = start(volumes=project({"main.py": FORKING + source}), environment=ONE_WORKER | {"TIMEOUT": "0"})
     container.wait_ready()
 
     assert container.get().text == "-15"
