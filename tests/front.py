@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
-from paddock.workers.asgi.implementations import HTTPTOOLS, MODULES, observe, protocol_class
+from paddock.workers.front.implementations import HTTPTOOLS, MODULES, observe, protocol_class
 
 
 class Recorder(asyncio.Transport):

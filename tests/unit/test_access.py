@@ -25,7 +25,7 @@ from paddock.logs.fast import scope_line
 from paddock.logs.logger import Logger
 from paddock.settings import log_line
 from paddock.settings.table import register
-from paddock.workers.asgi.cycle import Asked
+from paddock.workers.front.cycle import Asked
 
 PROPERTY = settings(max_examples=300)
 

@@ -136,7 +136,7 @@ def test_a_file_has_python_types_of_its_own(write: Write) -> None:
         ssl.CERT_NONE,
     )
     assert "::ffff:10.0.0.0/104" in [str(network) for network in cfg.forwarded_allow_ips]
-    assert (cfg.loglevel, cfg.worker_class_str) == ("info", "paddock.workers.asgi.worker.UvicornWorker")
+    assert (cfg.loglevel, cfg.worker_class_str) == ("info", "paddock.workers.asgi.UvicornWorker")
 
 
 def test_a_class_in_a_file(write: Write) -> None:

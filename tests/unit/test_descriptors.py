@@ -18,7 +18,7 @@ from paddock.http import descriptors
 from paddock.metrics.exporter import Exporter
 from paddock.start import messages
 from paddock.start.messages import Seldom
-from paddock.workers.asgi.accepting import Acceptor
+from paddock.workers.front.accepting import Acceptor
 from paddock.workers.base import ResidentMemory
 
 LOG = logging.getLogger("gunicorn.error")

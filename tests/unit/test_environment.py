@@ -143,8 +143,8 @@ def test_jitter(environ: dict[str, str], jitter: int) -> None:
     ("given", "path"),
     [
         ("auto", "paddock.workers.auto.AutoWorker"),
-        ("uvicorn", "paddock.workers.asgi.worker.UvicornWorker"),
-        ("uvicorn_worker.UvicornWorker", "paddock.workers.asgi.worker.UvicornWorker"),
+        ("uvicorn", "paddock.workers.asgi.UvicornWorker"),
+        ("uvicorn_worker.UvicornWorker", "paddock.workers.asgi.UvicornWorker"),
         ("gthread", "paddock.workers.wsgi.worker.ThreadWorker"),
         ("sync", "sync"),
         ("shop.workers:Fast", "shop.workers:Fast"),

@@ -21,8 +21,8 @@ from gunicorn.util import write_error
 
 from paddock.http.limits import Limits, answer
 from paddock.settings import table
-from paddock.workers.asgi.implementations import protocol_class
-from paddock.workers.asgi.on_httptools import HttpTools
+from paddock.workers.front.implementations import protocol_class
+from paddock.workers.front.on_httptools import HttpTools
 from paddock.workers.wsgi.slow import ErrorPage, Head
 
 TLS = Path(__file__).parent / "tls"

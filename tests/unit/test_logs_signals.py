@@ -14,7 +14,7 @@ BUILD = Path(__file__).parents[2] / "build"
 SIGNALLED_WHILE_CLOSING = """
 import asyncio, os, signal, sys
 from asyncio.selector_events import BaseSelectorEventLoop
-from paddock.workers.asgi.worker import close
+from paddock.workers.front.worker import close
 
 close_pipe = BaseSelectorEventLoop._close_self_pipe
 

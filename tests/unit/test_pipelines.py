@@ -11,7 +11,7 @@ from weakref import WeakSet
 import pytest
 
 from front import connected, front, turn_until
-from paddock.workers.asgi.protocols import FED_AT_ONCE, READ, WAITING
+from paddock.workers.front.protocols import FED_AT_ONCE, READ, WAITING
 
 SHORTEST = b"GET / HTTP/1.1\r\nhost:\r\n\r\n"
 MANY = {"auto": 14_000, "h11": 2_000}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.workers.asgi.worker import say_closed
+from paddock.workers.asgi import say_closed
 
 TRACEBACK = "Traceback (most recent call last):\n  File …\nPermissionError: [Errno 13] Permission denied: '{}'\n"
 

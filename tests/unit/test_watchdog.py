@@ -19,7 +19,7 @@ import pytest
 
 from paddock.http.record import NOBODY
 from paddock.logs.formats import JsonFormatter, TextFormatter
-from paddock.workers.asgi.cycle import WebSocket
+from paddock.workers.front.cycle import WebSocket
 from paddock.workers.watchdog import Watchdog, watched
 
 BUILD = Path(__file__).parents[2] / "build"

@@ -6,7 +6,7 @@ from typing import Any
 
 CLASSES = {
     "auto": "paddock.workers.auto.AutoWorker",
-    "uvicorn": "paddock.workers.asgi.worker.UvicornWorker",
+    "uvicorn": "paddock.workers.asgi.UvicornWorker",
     "gthread": "paddock.workers.wsgi.worker.ThreadWorker",
 }
 

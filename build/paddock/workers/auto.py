@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paddock.workers.asgi.worker import UvicornWorker
+from paddock.workers.asgi import UvicornWorker
 from paddock.workers.wsgi.worker import ThreadWorker
 
 

@@ -9,7 +9,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from paddock.http.limits import Limits
-from paddock.workers.asgi.protocols import BODY, FED_AT_ONCE, HEAD, Flow, Limited
+from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, Flow, Limited
 
 
 class BoundedConnection(h11.Connection):

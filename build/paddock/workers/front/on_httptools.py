@@ -22,8 +22,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from paddock.workers.asgi.cycle import Cycle
-from paddock.workers.asgi.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Limited, give_up
+from paddock.workers.front.cycle import Cycle
+from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Limited, give_up
 
 
 class Cork:

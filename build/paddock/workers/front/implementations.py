@@ -9,9 +9,9 @@ from typing import Any
 from paddock.http.interface import Receive, Scope, Send
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
-from paddock.workers.asgi.cycle import Cycle, WebSocket
-from paddock.workers.asgi.on_httptools import HttpTools, HttpToolsCycle
-from paddock.workers.asgi.protocols import Clock
+from paddock.workers.front.cycle import Cycle, WebSocket
+from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
+from paddock.workers.front.protocols import Clock
 
 HTTPTOOLS = "uvicorn.protocols.http.httptools_impl"
 
@@ -65,7 +65,7 @@ def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> 
     if name == "zttp":
         return name
     if name == "h11":
-        from paddock.workers.asgi.on_h11 import H11  # 30 ms, for its parser
+        from paddock.workers.front.on_h11 import H11  # 30 ms, for its parser
 
         return type("H11", (H11,), attributes)
     return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine})

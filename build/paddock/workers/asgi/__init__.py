@@ -1,1 +1,0 @@
-"""The worker class for ASGI, on one event loop."""

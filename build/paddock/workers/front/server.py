@@ -1,0 +1,199 @@
+"""Uvicorn's server, stopped by its worker, which loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import signal
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from heapq import nsmallest
+from socket import socket
+from typing import Any
+
+import uvicorn
+
+from paddock.http import descriptors
+from paddock.http.limits import Limits
+from paddock.text.output import waiting
+from paddock.workers.base import IDLE_LINGER, BootingWorker
+from paddock.workers.front.accepting import Acceptor
+from paddock.workers.shared import announce_ready
+
+NO_TIME = 0.1
+"""Seconds for what is in flight when there is no time left: enough for Uvicorn to see that nothing is."""
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, stopped by its worker, which loses no request."""
+
+    def __init__(self, config: uvicorn.Config, worker: BootingWorker) -> None:
+        super().__init__(config)
+        self.worker = worker
+        self.limits = Limits.of(worker.cfg)
+        self.acceptor: Acceptor | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the worker: Uvicorn would raise SIGTERM again at the end, and kill the process by it."""
+        yield
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Run lifespan startup and start to accept."""
+        # Without the sockets: Uvicorn leaves a TLS handshake a minute, and accepting to the event loop.
+        await super().startup(sockets=[])
+        if self.started:
+            self.acceptor = Acceptor(sockets or [], self.connect, self.make_room, self.worker.log)
+            self.acceptor.start()
+            # Not before: a startup that takes long is no hang, and has a time limit of its own.
+            self.worker.watchdog.start()
+            self.worker.notify()
+            announce_ready(self.worker)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Drain, stop accepting, finish what is in flight, run lifespan shutdown.
+
+        Uvicorn's own closes idle connections at once, with the requests that are on their way to them, and never
+        accepts what the kernel has accepted (https://github.com/benoitc/gunicorn/issues/2567).
+        """
+        if not self.worker.hurried:
+            await self.drain()
+            if self.acceptor:
+                await self.acceptor.take_the_rest(self.worker.stop_by)
+                self.acceptor.stop()
+            # What libraries hook into, to end streams that would not end by themselves:
+            # https://github.com/sysid/sse-starlette/blob/main/sse_starlette/sse.py, AppStatus
+            self.handle_exit(signal.SIGTERM, None)
+            await self.let_go()
+        self.config.timeout_graceful_shutdown = max(NO_TIME, self.worker.stop_by - time.monotonic())  # type: ignore[assignment]
+        if self.acceptor:
+            self.acceptor.stop()
+        await super().shutdown(sockets=None)
+
+    def announce_end(self) -> None:
+        """Let every answer from now on close its connection."""
+        close = (b"connection", b"close")
+        if close not in self.config.encoded_headers:
+            self.config.encoded_headers.append(close)
+            self.server_state.default_headers.append(close)
+
+    async def drain(self) -> None:
+        """Go on accepting for DRAIN_DELAY, which SIGINT and SIGQUIT end."""
+        while (left := self.worker.accept_until - time.monotonic()) > 0:
+            await self.on_tick(0)
+            await asyncio.sleep(min(0.2, left))
+
+    async def connect(self, connection: socket) -> None:
+        """Serve a connection that was accepted."""
+        await asyncio.get_running_loop().connect_accepted_socket(self.protocol, connection, **self.tls())
+
+    def make_room(self) -> bool:
+        """Close what has waited longest for a request: one connection, of very many one in a hundred.
+
+        Returns whether there was any.
+        """
+        long_ago = asyncio.get_running_loop().time() - descriptors.LEAST_IDLE
+        idle = [
+            connection
+            for connection in self.server_state.connections
+            if is_idle(connection) and idle_since(connection) <= long_ago
+        ]
+        going = [
+            connection.transport
+            for connection in nsmallest(1 + len(idle) // 100, idle, key=idle_since)
+            if not is_sending(connection.transport)
+        ]
+        for transport in going:
+            # Not close(), which waits for a client that takes nothing, and with TLS for its consent.
+            transport.abort()
+        return bool(going)
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return the protocol of a connection that was accepted."""
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def tls(self) -> dict[str, Any]:
+        """Return what asyncio has to know to speak TLS."""
+        if not self.config.ssl:
+            return {}
+        return {"ssl": self.config.ssl, "ssl_handshake_timeout": self.limits.head_timeout or None}
+
+    def is_shaking_hands(self) -> bool:
+        """Tell whether a TLS handshake is going on: Uvicorn knows of a connection from its end on."""
+        return bool(self.acceptor and self.acceptor.connecting)
+
+    async def let_go(self) -> None:
+        """Close connections as they are done, for as long as the worker has time; WebSockets are told at once.
+
+        One that waits for a request stays open a little: its client may have been told nothing, and be sending.
+        """
+        told = {
+            connection
+            for connection in self.server_state.connections
+            if not hasattr(connection, "cycle") and not is_http2(connection)
+        }
+        for websocket in told:
+            websocket.shutdown()
+        begun = now = time.monotonic()
+        due: dict[Any, float] = {}
+        closed: dict[Any, float] = {}
+        while now < self.worker.stop_by and (
+            self.server_state.connections or (now < begun + IDLE_LINGER and self.is_shaking_hands())
+        ):
+            for connection in self.server_state.connections - told:
+                if connection in closed:
+                    # TLS waits for the client to close it, too; one that keeps its connection for later does not look.
+                    if now >= closed[connection] + IDLE_LINGER and is_delivered(connection.transport):
+                        connection.transport.abort()
+                elif not is_idle(connection):
+                    # HTTP/2 says which request was the last: the client takes the next one elsewhere.
+                    due[connection] = now if is_http2(connection) else now + IDLE_LINGER
+                elif now >= due.setdefault(connection, now + IDLE_LINGER):
+                    connection.shutdown()
+                    closed[connection] = now
+            await asyncio.sleep(0.02)
+            now = time.monotonic()
+
+
+def is_http2(connection: Any) -> bool:
+    """Tell whether a connection has requests side by side."""
+    return hasattr(connection, "cycles")
+
+
+def is_idle(connection: Any) -> bool:
+    """Tell whether an HTTP connection waits for a request; a WebSocket does not."""
+    if is_http2(connection):
+        return not connection.cycles
+    cycle = getattr(connection, "cycle", connection)
+    return cycle is None or bool(getattr(cycle, "response_complete", False))
+
+
+def idle_since(connection: Any) -> float:
+    """Return since when, by the event loop's clock, an HTTP connection waits for a request."""
+    timer = getattr(connection, "timeout_keep_alive_task", None)
+    return max(
+        getattr(connection, "accepted", 0.0),
+        getattr(connection, "idle_since", None) or 0.0,
+        timer.when() - connection.timeout_keep_alive if timer else 0.0,
+    )
+
+
+def is_sending(transport: asyncio.Transport) -> bool:
+    """Tell whether a client has sent what nobody has read yet."""
+    connection = transport.get_extra_info("socket")
+    return connection is not None and connection.fileno() >= 0 and waiting(connection.fileno()) > 0
+
+
+def is_delivered(transport: asyncio.Transport) -> bool:
+    """Tell whether the client's system has acknowledged all that was written.
+
+    https://man7.org/linux/man-pages/man7/tcp.7.html, SIOCOUTQ
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.fileno() < 0:
+        return True
+    return not any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))

@@ -1,0 +1,226 @@
+"""A worker on an event loop: Uvicorn's public `Config` and `Server` on Gunicorn's `Worker`.
+
+The published classes import private names, never pass Gunicorn's graceful timeout on, and let Uvicorn re-raise the
+signal that stopped it, so that neither `atexit` nor `worker_exit` runs (https://github.com/Kludex/uvicorn-worker).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+import uvicorn
+import uvicorn.lifespan.on
+import uvicorn.loops.auto
+import uvicorn.protocols.http.auto
+import uvicorn.protocols.websockets.auto  # loaded before the fork, so that workers share the pages and boot sooner
+from gunicorn.arbiter import Arbiter
+from gunicorn.sock import ssl_context
+from uvicorn.config import HTTP_PROTOCOLS, LIFESPAN, LOOP_FACTORIES, WS_PROTOCOLS
+from uvicorn.importer import import_from_string
+
+from paddock.application.kinds import Kind
+from paddock.http import forwarded, ids, root_path
+from paddock.http.limits import Limits
+from paddock.http.readiness import in_front
+from paddock.settings.environment import own
+from paddock.settings.table import BY_KEY, UVICORN
+from paddock.start.checks import nested_loop
+from paddock.workers.base import IDLE_LINGER, BootingWorker, ignore_stop_signals
+from paddock.workers.front.implementations import observe, protocol_class
+from paddock.workers.front.server import Server
+
+
+class LoopWorker(BootingWorker):
+    """Serves on one event loop."""
+
+    server: Server | None = None
+
+    @staticmethod
+    def prepare(cfg: Any) -> None:
+        """Import all that the configuration leads to, so that no import of the server's comes when threads run."""
+        protocol_class(cfg.uvicorn_http, Limits.of(cfg))
+        for paths, name in (
+            (HTTP_PROTOCOLS, cfg.uvicorn_http),
+            (WS_PROTOCOLS, cfg.uvicorn_ws),
+            (LIFESPAN, cfg.uvicorn_lifespan),
+        ):
+            if path := paths[name]:
+                import_from_string(path)
+        if path := LOOP_FACTORIES[cfg.uvicorn_loop]:
+            # It imports the loop's package when it is asked for a loop.
+            import_from_string(path)(use_subprocess=False)
+
+    def run(self) -> None:
+        """Serve until told to stop, then run lifespan shutdown.
+
+        Raises:
+            SystemExit: with Gunicorn's status for a failed boot when lifespan startup failed.
+        """
+        logging.getLogger("uvicorn.error").addFilter(say_cut_off)
+        config = uvicorn.Config(**self.uvicorn_options())
+        self.server = Server(config, self)
+        # Not as a context manager: that waits for the threads of the default executor, whatever they do.
+        runner = asyncio.Runner(loop_factory=config.get_loop_factory())
+        loop = runner.get_loop()
+        try:
+            runner.run(self.serve(self.server))
+        except asyncio.CancelledError:
+            self.log.info("Stopped before the application had started up")
+        finally:
+            close(loop)
+        if not self.server.started and self.alive:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    async def serve(self, server: Server) -> None:
+        """Run `server` with the worker's signal handlers on the event loop, where they interrupt nothing."""
+        loop = asyncio.get_running_loop()
+        this = asyncio.current_task()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self.stop, number, this)
+        if not self.alive:
+            return
+        if self.access_log:
+            self.access_log.serve_scopes(self.cfg.root_path, loop.call_soon)
+        heart = loop.create_task(self.beat())
+        try:
+            await server.serve(sockets=[listener.sock for listener in self.sockets])
+        finally:
+            heart.cancel()
+            self.watchdog.stop()
+            await self.end_tasks(asyncio.all_tasks() - {this})
+            await loop.shutdown_asyncgens()
+            # There are no more turns to wait for, and what holds a loop of uvloop's is never freed.
+            if self.access_log:
+                self.access_log.later = None
+
+    async def end_tasks(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """Cancel what the application left running, and let it clean up."""
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=max(IDLE_LINGER, self.stop_by - time.monotonic()))
+
+    def stop(self, number: int, this: asyncio.Task[Any] | None) -> None:
+        """End gracefully on SIGTERM, at once on SIGINT and SIGQUIT."""
+        self.alive = False
+        self.begin_stop()
+        if self.server is None or this is None:
+            return
+        if not self.server.started:
+            # What the application has opened is closed properly if its startup is nearly done.
+            asyncio.get_running_loop().call_later(IDLE_LINGER, self.give_up_startup, this)
+        if number != signal.SIGTERM:
+            self.hurry()
+            self.cfg.worker_int(self)
+        self.server.announce_end()
+        self.server.should_exit = True
+
+    def give_up_startup(self, this: asyncio.Task[Any]) -> None:
+        """Cancel a lifespan startup that goes on although the worker was told to stop: nothing is in flight."""
+        if self.server and not self.server.started:
+            this.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM, before the event loop runs."""
+        self.exits_if_booting()
+        self.alive = False
+
+    async def beat(self) -> None:
+        """Tell the arbiter, every second, that the event loop turns; stop if the arbiter is gone.
+
+        Uvicorn's own notification goes by the wall clock, which steps.
+        """
+        pause = min(1.0, self.timeout / 2) if self.timeout else 1.0
+        # What the import did, the first worker has said.
+        said = bool(nested_loop(self.cfg, self.kind))
+        while True:
+            self.notify()
+            if not said and (warnings := nested_loop(self.cfg, self.kind)):
+                said = True
+                self.log.warning("%s", *warnings)
+            if os.getppid() != self.ppid:
+                self.log.info("The arbiter is gone, shutting down: %s", self)
+                self.alive = False
+            if not self.alive and not (self.server and self.server.should_exit):
+                # Gunicorn's reloader says it so, too: it runs in a thread and knows no event loop.
+                os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(pause)
+
+    def requests(self) -> int:
+        """Return how many requests the worker has served."""
+        return self.server.server_state.total_requests if self.server else 0
+
+    def application(self) -> Any:
+        """Return the application as one of ASGI 3."""
+        raise NotImplementedError
+
+    def uvicorn_options(self) -> dict[str, Any]:
+        """Return the arguments of `uvicorn.Config` for this worker's configuration."""
+        cfg = self.cfg
+        application = self.application()
+        if path := own(cfg, "ready_path"):
+            application = in_front(application, path, lambda: not self.draining, Kind.ASGI3)
+        if cfg.root_path:
+            application = root_path.asgi(application, cfg.root_path)
+        if own(cfg, "uvicorn_proxy_headers"):
+            application = forwarded.asgi(application, forwarded.Proxies(cfg))
+        id_header, in_flight = ids.header(own(cfg, "request_id_header")), self.watchdog.requests
+        wrap = observe(own(cfg, "uvicorn_http"), self.told, cfg.root_path, id_header, in_flight)
+        application = wrap(application)
+        options: dict[str, Any] = {
+            # A factory that only hands the application over keeps Uvicorn from calling the application to see
+            # whether it is one: https://github.com/Kludex/uvicorn/blob/main/uvicorn/config.py, Config.load
+            "app": lambda: application,
+            "factory": True,
+            "interface": "asgi3",
+            # Unset, Uvicorn would read WEB_CONCURRENCY, which may be `auto` here.
+            "workers": 1,
+            "log_config": None,
+            "access_log": False,
+            "root_path": cfg.root_path,
+            "backlog": cfg.backlog,
+            "timeout_keep_alive": cfg.keepalive,
+        }
+        if cfg.is_ssl:
+            options["ssl_context_factory"] = lambda config, default: tls_context(cfg, config)
+        table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
+        options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
+        # Believing proxies is the matter of `forwarded`, not of Uvicorn's own middleware.
+        protocol = protocol_class(options["http"], Limits.of(cfg), self.told)
+        return options | {"http": protocol, "proxy_headers": False}
+
+
+def close(loop: asyncio.AbstractEventLoop) -> None:
+    """Close an event loop, without a moment in which a signal kills, or is written to what is closed already.
+
+    asyncio's closes what signals are written to before it gives them their defaults back, and there is shutdown code to
+    come. https://github.com/python/cpython/blob/3.14/Lib/asyncio/unix_events.py, _UnixSelectorEventLoop.close
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    loop.close()
+    ignore_stop_signals()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def say_cut_off(record: logging.LogRecord) -> bool:
+    """Make a warning of the traceback that Uvicorn logs for a request which it cancelled itself."""
+    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        record.msg, record.args, record.exc_info = "A request was cut off: the time to stop was over", (), None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
+def tls_context(cfg: Any, config: uvicorn.Config) -> ssl.SSLContext:
+    """Return the context that the arbiter has loaded, with the protocols that Uvicorn's protocol class can speak."""
+    context: ssl.SSLContext = ssl_context(cfg)
+    if protocols := getattr(config.http_protocol_class, "alpn_protocols", None):
+        context.set_alpn_protocols(protocols)
+    return context
