@@ -36,6 +36,7 @@ from paddock.workers.base import STOP_SIGNALS, announcing, guarding
 from paddock.workers.shared import (
     REPLACEMENT_REASONS,
     SERVED_ENOUGH,
+    STUCK,
     TOO_LARGE,
     dismiss,
     is_ready,
@@ -68,7 +69,11 @@ EXPLAINED = (arbiter.Arbiter.WORKER_BOOT_ERROR, arbiter.Arbiter.APP_LOAD_ERROR, 
 """Exit statuses of a worker that has said itself why it ends."""
 
 
-RESTARTS = {REPLACEMENT_REASONS[SERVED_ENOUGH]: RECYCLED, REPLACEMENT_REASONS[TOO_LARGE]: MEMORY}
+RESTARTS = {
+    REPLACEMENT_REASONS[SERVED_ENOUGH]: RECYCLED,
+    REPLACEMENT_REASONS[TOO_LARGE]: MEMORY,
+    REPLACEMENT_REASONS[STUCK]: TIMEOUT,
+}
 """How the metrics call the reasons for which a worker is replaced; any other is a reload."""
 
 MEASURED = (APPLICATION, PROCESSES, SOCKET)

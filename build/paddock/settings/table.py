@@ -315,6 +315,14 @@ SETTINGS: tuple[Setting, ...] = (
         "long.",
     ),
     Setting(
+        "REQUEST_BODY_BUFFER",
+        Size(0),
+        "1MiB",
+        LIMITS,
+        "WSGI only: so much of a body is received before a thread is taken for the request; more is read as the "
+        "application asks for it. 1 MiB holds nearly all forms, and costs a slow client no thread.",
+    ),
+    Setting(
         "FORWARDED_ALLOW_IPS",
         TrustedProxies(),
         "127.0.0.1,::1",

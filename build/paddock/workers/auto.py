@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from paddock.workers.asgi import UvicornWorker
+from paddock.workers.front.worker import LoopWorker
 from paddock.workers.wsgi.worker import ThreadWorker
 
 
-class AutoWorker(ThreadWorker):
+class AutoWorker(LoopWorker):
     """Imports the application after the fork, and then becomes the worker class that fits it.
 
     The object stays the same, so that hooks see one worker; the arbiter's process never imports the application.
     """
-
-    prepare = UvicornWorker.prepare
 
     def adopt(self) -> None:
         """Turn into the class that serves this kind of application, with that class's signal handlers."""

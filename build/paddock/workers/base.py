@@ -22,7 +22,6 @@ from paddock.http.record import Observer, Observers
 from paddock.logs.access import AccessLog, access_log
 from paddock.metrics.slots import Counter
 from paddock.processes import forget_handlers
-from paddock.settings.classes import is_own_way
 from paddock.settings.environment import own
 from paddock.settings.table import SHUTDOWN_SHARE
 from paddock.workers.shared import (
@@ -106,8 +105,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
         self.watchdog = Watchdog(self.cfg.timeout, file=descriptor(self))
         self.wsgi, self.kind = resolve(self.wsgi, own(self.cfg, "app_type"))
         self.observers = []
-        # Gunicorn's threads call a logger which has a way of its own by themselves.
-        if (self.kind.asgi or not is_own_way(type(self.log))) and (log := access_log(self.log, self.cfg)):
+        if log := access_log(self.log, self.cfg):
             self.observers.append(log)
             self.access_log = log
             atexit.register(log.flush)

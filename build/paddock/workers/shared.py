@@ -14,8 +14,13 @@ STDERR = 2
 SERVES, WANTS_REPLACEMENT, IS_DISMISSED = range(3)
 """Which byte of the marks says what; 0 is no."""
 
-REPLACEMENT_REASONS = ("", "it served its MAX_REQUESTS", "it holds more than MAX_WORKER_MEMORY")
-SERVED_ENOUGH, TOO_LARGE = 1, 2
+REPLACEMENT_REASONS = (
+    "",
+    "it served its MAX_REQUESTS",
+    "it holds more than MAX_WORKER_MEMORY",
+    "one of its threads hangs",
+)
+SERVED_ENOUGH, TOO_LARGE, STUCK = 1, 2, 3
 
 
 class Shared:

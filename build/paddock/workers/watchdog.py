@@ -1,4 +1,4 @@
-"""A worker that hangs says where: the thread that watches it, and what tells that thread how far each request is."""
+"""A worker that hangs says where: the thread that watches it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from threading import get_ident
 from time import monotonic
 from typing import Any
 
 from paddock.http.ids import CURRENT
 from paddock.start.messages import log_stack
-from paddock.text.formats import escape
 from paddock.workers.shared import STDERR
 
 MARGIN = 0.5
@@ -43,57 +42,6 @@ def reset_signals(init_signals: Callable[[], None], file: int = STDERR) -> None:
     faulthandler.enable(file)
 
 
-class Request:
-    """One request of a WSGI application in flight.
-
-    `since` is the time from which the application has been at it with nothing to show; None while it waits for the
-    client.
-    """
-
-    since: float | None = None
-    start: Any = None
-    thread = 0
-    headers: Iterable[tuple[str, str]] = ()
-    answering = False
-    reported = False
-
-    def __init__(self, method: str, path: str) -> None:
-        self.method = method
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.method} {escape(self.path)}"
-
-    def start_response(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], None]:
-        """WSGI's start_response. Noted is only what an event stream is known by, and looked at when it hangs."""
-        self.headers = headers
-        write = self.start(status, headers, *exc_info)
-
-        def watched_write(data: bytes) -> None:
-            self.since = None
-            try:
-                write(data)
-            finally:
-                self.answering = True
-                self.since = monotonic()
-
-        return watched_write
-
-    def stuck_since(self) -> float | None:
-        """Return since when the application has been stuck, if it may be; an event stream waits for its events."""
-        since = self.since
-        if since is not None and self.answering and self.is_event_stream():
-            return None
-        return since
-
-    def is_event_stream(self) -> bool:
-        """Tell whether the answer is one of server-sent events, which come when they come."""
-        return any(
-            name.lower() == "content-type" and value.lower().startswith("text/event-stream")
-            for name, value in list(self.headers)
-        )
-
-
 class Watchdog:
     """Watches one worker from a thread of its own.
 
@@ -112,7 +60,7 @@ class Watchdog:
         self.thread = get_ident()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.requests: set[Any] = set()
-        """Those in flight: each a Request, or a record of an event loop that can say the same of itself."""
+        """Those in flight: each says since when a thread of the application's has shown nothing for it, if one has it."""
         self.last = monotonic()
         self.reported_beat: float | None = None
         self.stopped = threading.Event()
@@ -132,17 +80,14 @@ class Watchdog:
         self.stopped.set()
 
     def beat(self) -> float:
-        """Note that the serving thread turns; return the time that the heartbeat shall carry.
+        """Note that the serving thread turns; return the monotonic time of that."""
+        self.last = monotonic()
+        return self.last
 
-        That is now, or the time since when the application has been stuck in a thread: so the arbiter, which knows
-        nothing of threads, kills a worker when its slowest one has been stuck for TIMEOUT.
-        """
-        now = self.last = monotonic()
-        return min((since for _, since in self.stuck()), default=now) if self.requests else now
-
-    def left(self, request: Request) -> None:
-        """Note that a request is no longer in flight."""
-        self.requests.discard(request)
+    def longest(self) -> float:
+        """Return for how many seconds the application has shown nothing in the thread that hangs longest."""
+        now = monotonic()
+        return max((now - since for _, since in self.stuck()), default=0.0)
 
     def stuck(self) -> Iterator[tuple[Any, float]]:
         """Yield the requests that the application works on in threads, and since when it has shown nothing for them."""
@@ -203,7 +148,8 @@ class Watchdog:
             stacks.append(stack(name, frames.get(request.thread)))
             request.reported = True
         others = [str(request) for request in list(self.requests) if request not in named]
-        text = "; ".join(words) + f". The arbiter kills this worker at TIMEOUT={self.timeout:g}." + lost(others)
+        what = "The arbiter kills this worker" if serving else "This worker takes no more requests, and is replaced,"
+        text = "; ".join(words) + f". {what} at TIMEOUT={self.timeout:g}." + (lost(others) if serving else "")
         log_stack(logging.CRITICAL, text, "\n".join(stacks))
         faulthandler.disable()
 
@@ -233,114 +179,3 @@ def lost(others: list[str]) -> str:
         return ""
     more = f" and {len(others) - REQUESTS} more" if len(others) > REQUESTS else ""
     return f" Also in flight: {', '.join(others[:REQUESTS])}{more}."
-
-
-# --- What tells the watchdog of requests ---
-
-
-def watched(application: Any, watchdog: Watchdog) -> Any:
-    """Return a WSGI application that tells the watchdog when it works and when it waits for the client.
-
-    A request with `Upgrade` is left alone: applications that speak WebSocket take the socket over and never come back.
-    A file is handed on as it is, so that Gunicorn can use sendfile, and a list has no code to get stuck in.
-    """
-
-    def serve(environ: dict[str, Any], start_response: Any) -> Any:
-        if "HTTP_UPGRADE" in environ:
-            return application(environ, start_response)
-        request = Request(environ["REQUEST_METHOD"], environ["PATH_INFO"])
-        request.start, request.thread, request.since = start_response, get_ident(), monotonic()
-        watchdog.requests.add(request)
-        environ["wsgi.input"] = WatchedBody(environ["wsgi.input"], request)
-        try:
-            items = application(environ, request.start_response)
-        except BaseException:
-            watchdog.left(request)
-            raise
-        if isinstance(items, (list, tuple, environ.get("wsgi.file_wrapper", ()))):
-            watchdog.left(request)
-            return items
-        request.since = None
-        return WatchedItems(items, request, watchdog)
-
-    return serve
-
-
-class WatchedItems:
-    """What a WSGI application returned, watched while it makes its items."""
-
-    __slots__ = ("items", "iterator", "request", "watchdog")
-
-    def __init__(self, items: Any, request: Request, watchdog: Watchdog) -> None:
-        self.items = items
-        self.iterator: Iterator[bytes] | None = None
-        self.request = request
-        self.watchdog = watchdog
-
-    def __iter__(self) -> WatchedItems:
-        return self
-
-    def __next__(self) -> bytes:
-        """Let the application make the next item."""
-        request = self.request
-        request.since = monotonic()
-        try:
-            if self.iterator is None:
-                self.iterator = iter(self.items)
-            item = next(self.iterator)
-            request.answering = True
-            return item
-        finally:
-            request.since = None
-
-    def close(self) -> None:
-        """End the request: the server calls this whatever happened."""
-        self.request.since = monotonic()
-        try:
-            if hasattr(self.items, "close"):
-                self.items.close()
-        finally:
-            self.watchdog.left(self.request)
-
-
-class WatchedBody:
-    """The body of a WSGI request: while it is read, the application waits for the client."""
-
-    __slots__ = ("body", "request")
-
-    def __init__(self, body: Any, request: Request) -> None:
-        self.body = body
-        self.request = request
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.body, name)
-
-    def __iter__(self) -> WatchedBody:
-        return self
-
-    def __next__(self) -> Any:
-        """Return the next line."""
-        line = self.readline()
-        if not line:
-            raise StopIteration
-        return line
-
-    def read(self, *size: Any) -> Any:
-        """Read up to `size` bytes."""
-        return self.wait(self.body.read, size)
-
-    def readline(self, *size: Any) -> Any:
-        """Read a line."""
-        return self.wait(self.body.readline, size)
-
-    def readlines(self, *hint: Any) -> Any:
-        """Read the lines that are left."""
-        return self.wait(self.body.readlines, hint)
-
-    def wait(self, read: Any, arguments: tuple[Any, ...]) -> Any:
-        """Read, and do not count the time."""
-        self.request.since = None
-        try:
-            return read(*arguments)
-        finally:
-            self.request.since = monotonic()

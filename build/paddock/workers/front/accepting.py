@@ -40,11 +40,22 @@ class Acceptor:
         """Those that are not made yet, which TLS takes its time for, and since when; the oldest first."""
         self.paused: asyncio.TimerHandle | None = None
 
+    left = False
+    """Whether others accept instead."""
+
     def start(self) -> None:
         """Begin to accept, or go on with it."""
+        if self.left:
+            return
         for listener in self.listeners:
             listener.setblocking(False)
             self.loop.add_reader(listener.fileno(), self.accept, listener)
+
+    def leave_to_others(self) -> None:
+        """Accept no more, but leave the listeners open: who connects waits in the kernel for another worker."""
+        for listener in self.listeners:
+            self.loop.remove_reader(listener.fileno())
+        self.left = True
 
     def pause(self) -> None:
         """Accept no more for a moment: clients wait in the kernel, for this worker or for another."""

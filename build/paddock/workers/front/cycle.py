@@ -162,13 +162,17 @@ class Cycle(Asked, Base):
 
     def run_asgi(self, app: Any) -> Any:
         """Return the coroutine that serves the request: its time begins here, and not when the loop comes to it."""
+        self.note_begin()
+        return self.run(app)
+
+    def note_begin(self) -> None:
+        """Take note that the request has come."""
         self.began = perf_counter()
         self.raw = self.scope["raw_path"]
         if self.id_header:
             self.take_id()
         if self.observers.begun:
             self.observers.tell_begun(self)
-        return self.run(app)
 
     async def run(self, app: Any) -> None:
         """Serve the request."""

@@ -22,10 +22,17 @@ MODULES = {
 """Where Uvicorn's protocols look their class of cycles up, by the value of UVICORN_HTTP; any other is httptools."""
 
 
-def observe(http: str, observers: Observers, root_path: str, id_header: str | None, in_flight: set[Any]) -> Any:
+def observe(
+    http: str,
+    observers: Observers,
+    root_path: str,
+    id_header: str | None,
+    in_flight: set[Any],
+    on_httptools: type[Any] = HttpToolsCycle,
+) -> Any:
     """Let Uvicorn's protocol for UVICORN_HTTP, which is `http`, make cycles that tell `observers` and have ids.
 
-    Those that are being served are `in_flight`.
+    Those that are being served are `in_flight`. The class of those with httptools is `on_httptools`.
 
     Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap
     an ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
@@ -38,7 +45,7 @@ def observe(http: str, observers: Observers, root_path: str, id_header: str | No
     }
     for name in MODULES.get(http, (HTTPTOOLS,)):
         module: Any = import_module(name)
-        mixin = HttpToolsCycle if name == HTTPTOOLS else Cycle
+        mixin = on_httptools if name == HTTPTOOLS else Cycle
         before = module.RequestResponseCycle
         # Uvicorn's own, where a worker before this one has put something in its place.
         base = before.__bases__[1] if issubclass(before, Cycle) else before
@@ -56,10 +63,13 @@ def observe(http: str, observers: Observers, root_path: str, id_header: str | No
     return wrap
 
 
-def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> type[asyncio.Protocol] | str:
+def protocol_class(
+    name: str, limits: Limits, observers: Observers = NOBODY, on_httptools: type[Any] = HttpTools, **more: Any
+) -> type[asyncio.Protocol] | str:
     """Return what Uvicorn shall use for a value of UVICORN_HTTP: a class with `limits`, or the name of one without.
 
-    The `observers` are told of those that it refuses for want of a request.
+    The `observers` are told of those that it refuses for want of a request. `on_httptools` is the class with httptools,
+    which gets the attributes `more`.
     """
     attributes = {"limits": limits, "clock": Clock(), "observers": observers}
     if name == "zttp":
@@ -68,4 +78,4 @@ def protocol_class(name: str, limits: Limits, observers: Observers = NOBODY) -> 
         from paddock.workers.front.on_h11 import H11  # 30 ms, for its parser
 
         return type("H11", (H11,), attributes)
-    return type("HttpTools", (HttpTools,), attributes | {"fine": limits.fine})
+    return type("HttpTools", (on_httptools,), attributes | {"fine": limits.fine} | more)

@@ -362,14 +362,14 @@ class HttpToolsCycle(Cycle, Base):
         if self.response_started:
             self.write_body(message.get("body", b""), message.get("more_body", False))
         else:
-            self.write_head(message["status"], list(message.get("headers", ())))
+            self.write_head(message["status"], list(message.get("headers", ())), message.get("line"))
 
-    def write_head(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
-        """Write the status line and the header fields."""
+    def write_head(self, status: int, fields: list[tuple[bytes, bytes]], line: bytes | None = None) -> None:
+        """Write the status line, which may be the application's own, and the header fields."""
         self.response_started, self.waiting_for_100_continue = True, False
         self.status, self.answer = status, fields
         closes = False
-        content = [STATUS_LINE[status]]
+        content = [line or STATUS_LINE[status]]
         if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
             raise RuntimeError("Invalid HTTP header value.")
         for name, value in self.default_headers + self.id_fields() + fields:
@@ -387,7 +387,10 @@ class HttpToolsCycle(Cycle, Base):
             content.append(b"%b: %b\r\n" % (name, value))
         if not self.keep_alive and not closes:
             content.append(b"connection: close\r\n")
-        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
+        if status in (204, 304):
+            # Its length is that of an answer which would have a body.
+            self.expected_content_length = 0
+        elif self.chunked_encoding is None and self.scope["method"] != "HEAD" and status >= 200:
             self.chunked_encoding = True
             content.append(b"transfer-encoding: chunked\r\n")
         content.append(b"\r\n")

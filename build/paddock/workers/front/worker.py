@@ -35,6 +35,7 @@ from paddock.settings.table import BY_KEY, UVICORN
 from paddock.start.checks import nested_loop
 from paddock.workers.base import IDLE_LINGER, BootingWorker, ignore_stop_signals
 from paddock.workers.front.implementations import observe, protocol_class
+from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
 from paddock.workers.front.server import Server
 
 
@@ -42,6 +43,8 @@ class LoopWorker(BootingWorker):
     """Serves on one event loop."""
 
     server: Server | None = None
+    cycle_class: type[Any] = HttpToolsCycle
+    """The class of records with httptools."""
 
     @staticmethod
     def prepare(cfg: Any) -> None:
@@ -158,6 +161,10 @@ class LoopWorker(BootingWorker):
         """Return how many requests the worker has served."""
         return self.server.server_state.total_requests if self.server else 0
 
+    def in_flight(self) -> set[Any]:
+        """Return what holds the records that are being served: the watchdog names them."""
+        return self.watchdog.requests
+
     def application(self) -> Any:
         """Return the application as one of ASGI 3."""
         raise NotImplementedError
@@ -172,8 +179,8 @@ class LoopWorker(BootingWorker):
             application = root_path.asgi(application, cfg.root_path)
         if own(cfg, "uvicorn_proxy_headers"):
             application = forwarded.asgi(application, forwarded.Proxies(cfg))
-        id_header, in_flight = ids.header(own(cfg, "request_id_header")), self.watchdog.requests
-        wrap = observe(own(cfg, "uvicorn_http"), self.told, cfg.root_path, id_header, in_flight)
+        id_header, in_flight = ids.header(own(cfg, "request_id_header")), self.in_flight()
+        wrap = observe(own(cfg, "uvicorn_http"), self.told, cfg.root_path, id_header, in_flight, self.cycle_class)
         application = wrap(application)
         options: dict[str, Any] = {
             # A factory that only hands the application over keeps Uvicorn from calling the application to see
@@ -194,8 +201,15 @@ class LoopWorker(BootingWorker):
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
         # Believing proxies is the matter of `forwarded`, not of Uvicorn's own middleware.
-        protocol = protocol_class(options["http"], Limits.of(cfg), self.told)
-        return options | {"http": protocol, "proxy_headers": False}
+        return options | {"http": self.protocol(options["http"]), "proxy_headers": False}
+
+    def protocol(self, http: str) -> Any:
+        """Return what Uvicorn shall take for a value of UVICORN_HTTP."""
+        return self.protocol_of(http, HttpTools)
+
+    def protocol_of(self, http: str, on_httptools: type[Any], **more: Any) -> Any:
+        """Return it, with the class `on_httptools` for httptools, which gets the attributes `more`."""
+        return protocol_class(http, Limits.of(self.cfg), self.told, on_httptools, **more)
 
 
 def close(loop: asyncio.AbstractEventLoop) -> None:

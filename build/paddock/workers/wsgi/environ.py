@@ -1,0 +1,78 @@
+"""The environ of a WSGI request, as PEP 3333 and Gunicorn have it, from an ASGI scope.
+
+https://peps.python.org/pep-3333/#environ-variables
+https://github.com/benoitc/gunicorn/blob/master/gunicorn/http/wsgi.py, create
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from gunicorn.http.wsgi import base_environ
+from gunicorn.util import unquote_to_wsgi_str
+
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+@lru_cache(maxsize=1024)
+def variable(name: bytes, passes_underscores: bool) -> str:
+    """Return the variable of a header field, whose name is in lower case; nothing for one that is to be left out.
+
+    `x_forwarded_for` would come as `X-Forwarded-For`, past a proxy that sets the one and passes the other on.
+    """
+    if b"_" in name and not passes_underscores:
+        return ""
+    text = name.decode("latin-1").upper().replace("-", "_")
+    return text if text in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{text}"
+
+
+class Environs:
+    """Makes the environ of each request of a worker."""
+
+    def __init__(self, cfg: Any) -> None:
+        """Take Gunicorn's configuration."""
+        self.base = {**base_environ(cfg), "wsgi.multithread": cfg.threads > 1, "SCRIPT_NAME": cfg.root_path}
+        self.root = cfg.root_path
+        self.passes_underscores = cfg.header_map == "dangerous"
+
+    def of(self, scope: Any, body: Any) -> dict[str, Any]:
+        """Return the environ of a request with an ASGI `scope` and a `body` to read."""
+        path = scope["raw_path"].decode("latin-1")
+        if self.root:
+            path = path.removeprefix(self.root)
+        query = scope["query_string"].decode("latin-1")
+        target = f"{path}?{query}" if query else path
+        environ = {
+            **self.base,
+            "wsgi.input": body,
+            "wsgi.url_scheme": scope["scheme"],
+            "REQUEST_METHOD": scope["method"],
+            "QUERY_STRING": query,
+            "RAW_URI": target,
+            "REQUEST_URI": target,
+            "PATH_INFO": unquote_to_wsgi_str(path) if "%" in path else path,
+            "SERVER_PROTOCOL": "HTTP/" + scope["http_version"],
+        }
+        for name, value in scope["headers"]:
+            if key := variable(name, self.passes_underscores):
+                text = value.decode("latin-1")
+                environ[key] = f"{environ[key]},{text}" if key in environ else text
+        if client := scope["client"]:
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
+        else:
+            environ["REMOTE_ADDR"] = ""
+        server = scope["server"]
+        if server and server[1] is not None:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = server[0], str(server[1])
+        else:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = named_by_client(environ)
+        return environ
+
+
+def named_by_client(environ: dict[str, Any]) -> tuple[str, str]:
+    """Return name and port of a server on a Unix socket, which has none but those that its client calls it by."""
+    name, _, port = environ.get("HTTP_HOST", "").rpartition(":")
+    if not name or not port.isdigit():
+        name, port = environ.get("HTTP_HOST", ""), ""
+    return name, port or DEFAULT_PORTS.get(environ["wsgi.url_scheme"], "")

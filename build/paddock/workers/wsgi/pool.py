@@ -1,0 +1,159 @@
+"""The threads that call a WSGI application, and how requests come to them and answers back.
+
+What costs is waking a thread, and threads that want the interpreter at the same time. So what an event loop's turn has
+brought goes to one thread, another joins when that is slow, and the loop is woken once for all that is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from _thread import LockType, allocate_lock
+from collections import deque
+from collections.abc import Callable
+from threading import Thread
+from time import perf_counter
+from typing import Protocol
+
+LONG = 0.001
+"""Seconds after which a request is a slow one: what waits behind it shall have a thread of its own."""
+
+
+class Job(Protocol):
+    """What a thread does."""
+
+    def serve(self) -> None:
+        """Do it, in a thread. It raises nothing."""
+
+    def advance(self) -> None:
+        """Take, on the event loop, what has been done so far."""
+
+
+class Pool:
+    """At most so many threads, started when they are needed."""
+
+    def __init__(self, most: int, say_full: Callable[[bool], None] = lambda full: None) -> None:
+        """Take the number of threads, and who is told, from any thread, whether all of them are busy."""
+        self.most = most
+        self.loop: asyncio.AbstractEventLoop
+        """Whose answers these are; set before it serves."""
+        self.say_full = say_full
+        self.arrived: list[Callable[[], None]] = []
+        """What there is to begin at the end of this turn of the loop."""
+        self.waiting: deque[Job] = deque()
+        """What no thread has taken yet."""
+        self.idle: deque[LockType] = deque()
+        """What the sleeping threads wait for; the one that went to sleep last is woken first."""
+        self.told: deque[Job] = deque()
+        """Those that have something for the loop."""
+        self.calling = False
+        """Whether the loop will look at them."""
+        self.threads = 0
+        self.slow = False
+        """Whether recent requests were slow."""
+        self.looking = False
+
+    @property
+    def busy(self) -> int:
+        """How many threads are at work."""
+        return self.threads - len(self.idle)
+
+    # On the event loop
+
+    def soon(self, begin: Callable[[], None]) -> None:
+        """Call `begin`, which may put something in, at the end of this turn."""
+        if not self.arrived:
+            self.loop.call_soon(self.end_turn)
+        self.arrived.append(begin)
+
+    def end_turn(self) -> None:
+        """Begin what this turn has brought, and let threads have it together."""
+        arrived, self.arrived = self.arrived, []
+        for begin in arrived:
+            begin()
+        self.hand_over()
+
+    def put(self, job: Job) -> None:
+        """Put something in, now."""
+        self.waiting.append(job)
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Wake as many threads as it takes."""
+        left = len(self.waiting)
+        if self.slow or not self.busy:
+            for _ in range(left if self.slow else min(left, 1)):
+                if not self.wake():
+                    break
+                left -= 1
+        if left and not self.looking and self.busy < self.most:
+            self.looking = True
+            self.loop.call_later(LONG, self.look)
+
+    def look(self) -> None:
+        """Wake another thread if something still waits."""
+        self.looking = False
+        if self.waiting and self.wake():
+            self.looking = True
+            self.loop.call_later(LONG, self.look)
+
+    def wake(self) -> bool:
+        """Wake a thread, or start one; return whether there was one left."""
+        try:
+            self.idle.pop().release()
+        except IndexError:
+            if self.threads == self.most:
+                return False
+            self.threads += 1
+            Thread(target=self.work, name=f"paddock-wsgi-{self.threads}", daemon=True).start()
+        if self.busy >= self.most:
+            self.say_full(True)
+        return True
+
+    def deliver(self) -> None:
+        """Take what the threads have done so far."""
+        self.calling = False
+        told = self.told
+        while told:
+            told.popleft().advance()
+
+    # In a thread
+
+    def tell(self, job: Job) -> None:
+        """Let the loop take what a job has done so far; wake it once, for all of them."""
+        self.told.append(job)
+        if not self.calling:
+            self.calling = True
+            try:
+                self.loop.call_soon_threadsafe(self.deliver)
+            except RuntimeError:
+                # The loop is closed: the time to stop was over.
+                self.calling = False
+
+    def work(self) -> None:
+        """Do what there is; sleep when there is nothing."""
+        waiting, idle, lock = self.waiting, self.idle, allocate_lock()
+        lock.acquire()
+        job: Job | None = None
+        while True:
+            while waiting:
+                try:
+                    job = waiting.popleft()
+                except IndexError:
+                    break
+                began = perf_counter()
+                job.serve()
+                self.slow = perf_counter() - began > LONG
+            # What it holds shall not stay until the next one.
+            job = None
+            full = self.busy >= self.most
+            idle.append(lock)
+            if full:
+                self.say_full(False)
+            if waiting:
+                # It came when this thread did not sleep yet, and nobody may have seen that.
+                try:
+                    idle.remove(lock)
+                except ValueError:
+                    lock.acquire()
+            else:
+                lock.acquire()

@@ -1,0 +1,105 @@
+"""The front's HTTP/1.1 on httptools, with a shorter way for WSGI: most requests and answers need no coroutine.
+
+Those that are not there at once, and other parsers, go the way of ASGI: see `Exchange`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
+from paddock.workers.front.protocols import has_body
+from paddock.workers.wsgi.exchange import Exchange
+from paddock.workers.wsgi.files import FilePart, sendfile
+from paddock.workers.wsgi.pool import Pool
+
+
+class WsgiProtocol(HttpTools):
+    """Gives the requests of a turn of the event loop to the threads together."""
+
+    pool: ClassVar[Pool]
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.serving = cycle
+        cycle.connection = self
+        self.pool.soon(partial(self.start, cycle, app))
+
+    def start(self, cycle: Any, app: Any) -> None:
+        """Begin a request: at once if all of it is there and it is the application's."""
+        if cycle.more_body or cycle.disconnected:
+            self.begin(cycle.run_asgi(app), self.context.copy())
+            return
+        cycle.note_begin()
+        called = app(cycle.scope, cycle.receive, cycle.send)
+        if type(called) is Exchange:
+            called.begin(cycle.body)
+        else:
+            self.begin(cycle.run(lambda *_: called), self.context.copy())
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: who wants a WebSocket of WSGI may get one, and who wants another protocol need not have it."""
+
+
+class WsgiCycle(HttpToolsCycle):
+    """Mixed into Uvicorn's class for httptools: sends an answer that is complete at once."""
+
+    connection: WsgiProtocol
+
+    def finish(self, exchange: Exchange) -> bool:
+        """Send an answer as a whole; return whether that could be done, or nobody waits for it."""
+        if self.disconnected:
+            exchange.leave()
+            return True
+        if self.response_complete:
+            return True
+        if not exchange.complete or exchange.failed or exchange.left or self.flow.write_paused:
+            return False
+        parts = exchange.parts
+        if len(parts) > 1:
+            if any(isinstance(part, FilePart) for part in parts):
+                return False
+            body: Any = b"".join(parts)  # type: ignore[arg-type]
+        else:
+            body = parts[0] if parts else b""
+            if isinstance(body, FilePart):
+                return False
+        parts.clear()
+        exchange.taken = exchange.pushed
+        cork = self.transport
+        cork.begins = True
+        self.write_head(exchange.status, exchange.fields, exchange.line)
+        self.write_body(body, False)
+        cork.begins = False
+        return True
+
+    def carry_on(self, exchange: Exchange) -> None:
+        """Let a coroutine send the rest."""
+        self.connection.begin(self.run(lambda *_: exchange.follow()), self.connection.context.copy())
+
+    @property
+    def sendfile(self) -> Any:
+        """What lets the kernel send a part of a file as the body; None with TLS, which the kernel does not speak."""
+        return None if self.transport.get_extra_info("sslcontext") or self.chunked_encoding else self._sendfile
+
+    async def _sendfile(self, file: int, offset: int, count: int) -> None:
+        self.transport.flush()
+        self.transport.set_write_buffer_limits(high=0)
+        await self.flow.drain()
+        self.transport.set_write_buffer_limits()
+        if self.disconnected:
+            return
+        connection = self.transport.get_extra_info("socket")
+        try:
+            sent = await sendfile(connection, file, offset, count, self.connection.limits.body_timeout)
+        except OSError:
+            self.transport.abort()
+            return
+        self.sent += sent
+        self.expected_content_length -= sent
+
+
+def is_websocket(scope: Any) -> bool:
+    """Tell whether a request asks for a WebSocket: https://datatracker.ietf.org/doc/html/rfc6455#section-4.1"""
+    wanted = any(name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"])
+    return wanted and scope["method"] == "GET" and not has_body(scope["headers"])
