@@ -18,8 +18,8 @@ from paddock.http import descriptors
 from paddock.metrics.exporter import Exporter
 from paddock.start import messages
 from paddock.start.messages import Seldom
-from paddock.workers.front.accepting import Acceptor
 from paddock.workers.base import ResidentMemory
+from paddock.workers.front.accepting import Acceptor
 
 LOG = logging.getLogger("gunicorn.error")
 

@@ -60,7 +60,7 @@ class Watchdog:
         self.thread = get_ident()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.requests: set[Any] = set()
-        """Those in flight: each says since when a thread of the application's has shown nothing for it, if one has it."""
+        """Those in flight: each says since when a thread of the application's has shown nothing for it."""
         self.last = monotonic()
         self.reported_beat: float | None = None
         self.stopped = threading.Event()

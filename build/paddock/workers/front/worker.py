@@ -38,6 +38,9 @@ from paddock.workers.front.implementations import observe, protocol_class
 from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
 from paddock.workers.front.server import Server
 
+CANCEL = "Cancel %s running task(s), timeout graceful shutdown exceeded"
+"""What Uvicorn's `Server.shutdown` logs."""
+
 
 class LoopWorker(BootingWorker):
     """Serves on one event loop."""
@@ -225,7 +228,10 @@ def close(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def say_cut_off(record: logging.LogRecord) -> bool:
-    """Make a warning of the traceback that Uvicorn logs for a request which it cancelled itself."""
+    """Make a warning of what Uvicorn logs when it does not wait for requests any longer."""
+    if record.msg == CANCEL and record.args == (0,):
+        record.msg, record.args = "Connections were cut off: the time to stop was over", ()
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
     if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
         record.msg, record.args, record.exc_info = "A request was cut off: the time to stop was over", (), None
         record.levelno, record.levelname = logging.WARNING, "WARNING"

@@ -36,8 +36,8 @@ class Environs:
         self.root = cfg.root_path
         self.passes_underscores = cfg.header_map == "dangerous"
 
-    def of(self, scope: Any, body: Any) -> dict[str, Any]:
-        """Return the environ of a request with an ASGI `scope` and a `body` to read."""
+    def of(self, scope: Any, body: Any, connection: Any) -> dict[str, Any]:
+        """Return the environ of a request with an ASGI `scope`, a `body` to read, and the `connection` itself."""
         path = scope["raw_path"].decode("latin-1")
         if self.root:
             path = path.removeprefix(self.root)
@@ -46,6 +46,7 @@ class Environs:
         environ = {
             **self.base,
             "wsgi.input": body,
+            "gunicorn.socket": connection,
             "wsgi.url_scheme": scope["scheme"],
             "REQUEST_METHOD": scope["method"],
             "QUERY_STRING": query,

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from io import BytesIO
+from socket import socket
 from time import monotonic
 from typing import Any
 
@@ -25,6 +26,7 @@ from paddock.http.interface import Receive, Scope, Send
 from paddock.text.formats import escape
 from paddock.workers.wsgi.body import Body, buffered
 from paddock.workers.wsgi.files import FilePart, part_of
+from paddock.workers.wsgi.takeover import Connection, Tunnel, is_websocket
 
 BUFFER = 1024 * 1024
 """Bytes of an answer that wait for its client, beyond which the thread waits, too."""
@@ -145,6 +147,8 @@ class Exchange:
     thread = 0
     reported = False
 
+    tunnel: Tunnel | None = None
+    """What the application has for a socket."""
     body: Body | None = None
     """What has come of the request's body, where that is not all."""
     news: asyncio.Event | None = None
@@ -179,15 +183,18 @@ class Exchange:
         CURRENT.set(record)
         items: Any = None
         try:
-            environ = application.environs.of(self.scope, self.input)
+            environ = application.environs.of(self.scope, self.input, Connection(self))
             items = application.call(environ, self.start_response)
-            self.take(items)
-            self.end()
+            if not self.tunnel:
+                self.take(items)
+                self.end()
         except BaseException as error:
             self.fail(error)
         finally:
             if hasattr(items, "close"):
                 self.close(items)
+            if self.tunnel:
+                self.tunnel.theirs.close()
             application.requests.discard(self)
             CURRENT.set(None)
 
@@ -291,12 +298,31 @@ class Exchange:
 
     def fail(self, error: BaseException) -> None:
         """The application has failed, or its client has gone."""
+        if self.tunnel and isinstance(error, OSError | StopIteration):
+            # The first is the client's end, the second how libraries keep a server from answering, too.
+            return
         if error is not self.gone:
             self.application.worker.log.error("Error handling request %s", self, exc_info=error)
+        if self.tunnel:
+            return
         self.failed = self.complete = True
         if not self.begun:
             self.parts.clear()
         self.pool.tell(self)
+
+    def take_over(self) -> socket:
+        """Return the connection as a socket, from now on the application's; in its thread.
+
+        Raises:
+            OSError: when it cannot be had.
+        """
+        if self.tunnel is None:
+            if not is_websocket(self.scope) or not hasattr(self.record, "hand_over") or self.news or self.begun:
+                raise OSError("gunicorn.socket is for requests over HTTP/1.1 that ask for a WebSocket")
+            self.begun = True
+            self.tunnel = Tunnel(self)
+            self.pool.loop.call_soon_threadsafe(self.tunnel.open)
+        return self.tunnel.theirs
 
     def close(self, items: Any) -> None:
         """Call the `close` of what the application has returned, which the client does not wait for."""

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, ClassVar
 
 from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
-from paddock.workers.front.protocols import has_body
 from paddock.workers.wsgi.exchange import Exchange
 from paddock.workers.wsgi.files import FilePart, sendfile
 from paddock.workers.wsgi.pool import Pool
+from paddock.workers.wsgi.takeover import Tunnel
 
 
 class WsgiProtocol(HttpTools):
@@ -77,6 +77,22 @@ class WsgiCycle(HttpToolsCycle):
         """Let a coroutine send the rest."""
         self.connection.begin(self.run(lambda *_: exchange.follow()), self.connection.context.copy())
 
+    def hand_over(self, tunnel: Tunnel) -> Any:
+        """Let `tunnel` have the connection, in place of HTTP; return its transport."""
+        connection, transport = self.connection, self.transport.transport
+        self.response_started = self.response_complete = True
+        connection.upgraded = True
+        connection.clock.due.pop(connection, None)
+        if connection.timeout_keep_alive_task:
+            connection.timeout_keep_alive_task.cancel()
+        connections: set[Any] = connection.connections
+        connections.discard(connection)
+        connections.add(tunnel)
+        transport.set_protocol(tunnel)
+        if transport.is_closing() or connection.pipeline:
+            transport.abort()
+        return transport
+
     @property
     def sendfile(self) -> Any:
         """What lets the kernel send a part of a file as the body; None with TLS, which the kernel does not speak."""
@@ -97,9 +113,3 @@ class WsgiCycle(HttpToolsCycle):
             return
         self.sent += sent
         self.expected_content_length -= sent
-
-
-def is_websocket(scope: Any) -> bool:
-    """Tell whether a request asks for a WebSocket: https://datatracker.ietf.org/doc/html/rfc6455#section-4.1"""
-    wanted = any(name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"])
-    return wanted and scope["method"] == "GET" and not has_body(scope["headers"])
