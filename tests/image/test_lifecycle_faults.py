@@ -13,8 +13,8 @@ from conftest import PATIENCE, wait_until
 
 BOTH = pytest.mark.parametrize("app", ["faults_asgi.py", "faults_wsgi.py"])
 
-KILLED = (r"\[CRITICAL\]", r"\[ERROR\].*Worker \d+", "Traceback")
-"""What the log says of a worker that was killed."""
+KILLED = (r"\[CRITICAL\]", r"\[ERROR\].*Worker \d+", "Traceback", "Connections were cut off")
+"""What the log says of a worker that was killed, or left with a thread that hangs."""
 
 TIMEOUT = 3
 READY_PATH = "/-/ready"
@@ -25,7 +25,7 @@ def server(start):
     """Start an application with one worker that is killed after three seconds."""
 
     def run(app, allow=(), workers=1, **environment):
-        values = {"WORKERS": str(workers), "TIMEOUT": str(TIMEOUT)} | environment
+        values = {"WORKERS": str(workers), "TIMEOUT": str(TIMEOUT), "GRACEFUL_TIMEOUT": "8"} | environment
         return start(app, environment=values, allow=allow).wait_ready()
 
     return run
@@ -82,6 +82,54 @@ def test_worker_that_hangs_says_where_and_is_replaced(server, app, path, words, 
     # Said once: the dump on SIGABRT would say it again.
     assert len(re.findall(rf'main\.py", line \d+, in {place}', log)) == 1, log
     assert "Fatal Python error" not in log
+
+
+NEIGHBOURS = """
+import time
+
+def app(environ, start_response):
+    seconds = float(environ["PATH_INFO"].strip("/") or 0)
+    print(f"{seconds} begins", flush=True)
+    time.sleep(seconds)
+    start_response("200 OK", [])
+    return [b"after %.1f" % seconds]
+"""
+
+
+def test_a_thread_that_hangs_costs_its_neighbours_nothing(start, mount):
+    environment = {"WORKERS": "1", "THREADS": "4", "TIMEOUT": "4", "GRACEFUL_TIMEOUT": "60"}
+    container = start(volumes=mount("/app/main.py", NEIGHBOURS), environment=environment, allow=KILLED).wait_ready()
+    first = container.children()
+    with ThreadPoolExecutor() as threads:
+        stuck = threads.submit(container.get, "/12")
+        container.wait_for_log("12.0 begins")
+        time.sleep(2)
+        beside = threads.submit(container.get, "/3.5")
+        container.wait_for_log("is replaced: one of its threads hangs")
+        # Its successor serves.
+        assert container.get("/0").text == "after 0.0"
+
+        assert beside.result().text == "after 3.5"
+        assert stuck.result().text == "after 12.0"
+    wait_until(lambda: not container.children() & first, "the end of the worker with the thread")
+
+
+STREAM = """
+import time
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"first,"
+    time.sleep(8)
+    yield b"second"
+"""
+
+
+def test_a_stream_with_pauses_is_not_stuck(start, mount):
+    environment = {"WORKERS": "1", "TIMEOUT": "3"}
+    container = start(volumes=mount("/app/main.py", STREAM), environment=environment).wait_ready()
+
+    assert container.get().text == "first,second"
 
 
 @pytest.mark.smoke

@@ -13,7 +13,7 @@ WORKERS = {
     "uvicorn": {"APP_MODULE": "main:asgi"},
     "asgi": {"APP_MODULE": "main:asgi", "WORKER_CLASS": "asgi"},
     "gthread": {"APP_MODULE": "main:wsgi"},
-    "sync": {"APP_MODULE": "main:wsgi", "WORKER_CLASS": "sync"},
+    "sync": {"APP_MODULE": "main:wsgi", "WORKER_CLASS": "gunicorn.workers.sync.SyncWorker"},
 }
 """Every worker class, and an application for it."""
 
@@ -141,6 +141,10 @@ SEEN = {
 """The event, and there is one, of each path of the application."""
 
 
+THREAD_HANGS = {"/hang": {"level": "info", "logger": "gunicorn", "message": "is replaced: one of its threads hangs"}}
+"""What becomes of a worker whose event loop turns on."""
+
+
 def seen(container, wanted, after=0):
     """Wait for the event that has the fields `wanted`, `after` so many others. The last line may be on its way yet."""
     return wait_until(
@@ -160,7 +164,8 @@ def test_a_whole_life_is_json(start, worker):
     environment = JSON | WORKERS[worker] | {"TIMEOUT": "3", "GRACEFUL_TIMEOUT": "2", "AT_EXIT": "1"}
     container = start("loud.py", environment=environment, allow=("",))
     seen(container, {"message": "Ready"})
-    for path, wanted in SEEN.items():
+    events_of_paths = SEEN | (THREAD_HANGS if worker == "gthread" else {})
+    for path, wanted in events_of_paths.items():
         before = len(json_events(container.logs(stdout=False)))
         ask(container, path)
         seen(container, wanted, after=before)

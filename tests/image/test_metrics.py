@@ -179,8 +179,8 @@ def test_killed_under_load(start):
 
 @pytest.mark.parametrize("app", ["faults_asgi.py", "faults_wsgi.py"])
 def test_a_worker_that_hangs(start, app):
-    environment = ENVIRONMENT | {"WORKERS": "1", "TIMEOUT": "3"}
-    allow = (r"\[CRITICAL\]", r"\[ERROR\].*Worker \d+", "Traceback")
+    environment = ENVIRONMENT | {"WORKERS": "1", "TIMEOUT": "3", "GRACEFUL_TIMEOUT": "4"}
+    allow = (r"\[CRITICAL\]", r"\[ERROR\].*Worker \d+", "Traceback", "Connections were cut off")
     container = start(app, environment=environment, allow=allow).wait_ready()
     with socket.create_connection((container.address, 8000)) as client:
         path = b"/block" if app == "faults_asgi.py" else b"/stuck"

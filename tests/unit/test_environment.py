@@ -146,7 +146,8 @@ def test_jitter(environ: dict[str, str], jitter: int) -> None:
         ("uvicorn", "paddock.workers.asgi.UvicornWorker"),
         ("uvicorn_worker.UvicornWorker", "paddock.workers.asgi.UvicornWorker"),
         ("gthread", "paddock.workers.wsgi.worker.ThreadWorker"),
-        ("sync", "sync"),
+        ("sync", "paddock.workers.wsgi.worker.ThreadWorker"),
+        ("gunicorn.workers.gthread.ThreadWorker", "gunicorn.workers.gthread.ThreadWorker"),
         ("shop.workers:Fast", "shop.workers:Fast"),
     ],
 )

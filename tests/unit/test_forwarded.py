@@ -10,8 +10,9 @@ from gunicorn.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.http.forwarded import Proxies, asgi, endpoint, wsgi
+from paddock.http.forwarded import Proxies, asgi, endpoint
 from paddock.settings.parsers import TrustedProxies
+from paddock.workers.wsgi.environ import Environs
 
 PROXY = "10.0.0.1"
 CLIENT = "203.0.113.7"
@@ -36,22 +37,17 @@ def ask_asgi(allowed: str, peer: tuple[str, int] | None, *headers: tuple[str, st
     return seen
 
 
-def ask_wsgi(allowed: str, peer: tuple[str, int] | None, *headers: tuple[str, str]) -> dict[str, Any]:
-    """What a WSGI application is given; Gunicorn has joined what came in several lines."""
-    seen: dict[str, Any] = {}
-    environ: dict[str, Any] = {"REMOTE_ADDR": ""}
-    if peer:
-        environ = {"REMOTE_ADDR": peer[0], "REMOTE_PORT": str(peer[1])}
-    if sent_for := [value for name, value in headers if name == "X-Forwarded-For"]:
-        environ["HTTP_X_FORWARDED_FOR"] = ",".join(sent_for)
-    wsgi(lambda environ, start_response: seen.update(environ), proxies(allowed))(environ, None)
-    return seen
+def as_environ(scope: Any) -> dict[str, Any]:
+    """What a WSGI application is given."""
+    rest = {"method": "GET", "raw_path": b"/", "query_string": b"", "http_version": "1.1", "server": ("192.0.2.9", 80)}
+    return Environs(Config()).of({**rest, **scope}, None, None)
 
 
 def client(allowed: str, peer: tuple[str, int] | None, *sent_for: str) -> tuple[str, int] | None:
     """The client, which must be the same for both kinds."""
     headers = [("X-Forwarded-For", value) for value in sent_for]
-    scope, environ = ask_asgi(allowed, peer, *headers), ask_wsgi(allowed, peer, *headers)
+    scope = ask_asgi(allowed, peer, *headers)
+    environ = as_environ(scope)
     if not environ["REMOTE_ADDR"]:
         assert scope["client"] is None
         return None
@@ -151,7 +147,7 @@ def test_whatever_the_client_writes_its_address_is_what_the_proxy_saw(written: l
         assert client("10.0.0.0/8", (CLIENT, 1234), *written) == (CLIENT, 1234)
 
 
-# --- The scheme, which Gunicorn sees to for WSGI ---
+# --- The scheme ---
 
 
 @pytest.mark.parametrize("peer", [(PROXY, 1234), None])

@@ -17,13 +17,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gunicorn.util import write_error
 
 from paddock.http.limits import Limits, answer
 from paddock.settings import table
 from paddock.workers.front.implementations import protocol_class
 from paddock.workers.front.on_httptools import HttpTools
-from paddock.workers.wsgi.slow import ErrorPage, Head
 
 TLS = Path(__file__).parent / "tls"
 
@@ -615,41 +613,8 @@ def test_protocol_classes() -> None:
     assert protocol_class("zttp", limits) == "zttp"
 
 
-def test_an_error_page_is_whole() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        write_error(ErrorPage(ours), 400, "Bad Request", "why")
-        check_refusal(theirs.recv(65536), 400)
-
-
 def test_an_answer_is_whole() -> None:
     assert answer(414, [(b"date", b"today"), (b"connection", b"close")]) == (
         b"HTTP/1.1 414 URI Too Long\r\ndate: today\r\ncontent-type: text/plain; charset=utf-8\r\n"
         b"content-length: 12\r\nconnection: close\r\n\r\nURI Too Long"
     )
-
-
-READY: list[tuple[bytes, bool]] = [
-    (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", True),
-    (b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", True),
-    (b"GET / HTTP/1.1\r\nHost: x\r\n", False),
-    (b"\r\nGET / HTTP/1.1\r\nHost: x\r\n", False),
-    (b"GET / HT", False),
-    (b"", False),
-    (b"\r\n", False),
-    (b"GET / HTTP/1.1\n", True),
-    (b"garbage\r\n", True),
-    (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", True),
-    (b"G" * 4100, True),
-    (b"GET / HTTP/1.1\r\n" + b"A: 1\r\n" * 200_000, True),
-]
-
-
-@pytest.mark.parametrize(("data", "ready"), READY, ids=lambda value: repr(value)[:30])
-def test_when_a_thread_is_called(data: bytes, ready: bool) -> None:
-    assert Head(Limits()).feed(data) is ready
-    if len(data) < 100:
-        pieces = Head(Limits())
-        assert max((pieces.feed(data[at : at + 1]) for at in range(len(data))), default=False) is ready
-        assert pieces.take() == data
-        assert pieces.take() == b""

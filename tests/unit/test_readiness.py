@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from paddock.application.kinds import Kind
 from paddock.arbiter import responder as responder_module
 from paddock.arbiter.responder import StartingResponder
 from paddock.http.readiness import in_front
@@ -24,33 +23,27 @@ TLS = Path(__file__).parent / "tls"
 # --- In front of the application ---
 
 
-def ask_asgi(kind: Kind, is_ready: bool, **scope: Any) -> list[Any]:
+def ask_front(is_ready: bool, **scope: Any) -> list[Any]:
     """What is sent for a scope; the application sends one word."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    async def asgi3(scope: Any, receive: Any, send: Any) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
         await send("application")
 
-    def asgi2(scope: Any) -> Any:
-        async def instance(receive: Any, send: Any) -> None:
-            await send("application")
-
-        return instance
-
-    front = in_front(asgi2 if kind is Kind.ASGI2 else asgi3, "/ready", lambda: is_ready, kind)
+    front = in_front(application, "/ready", lambda: is_ready)
     full = {"type": "http", "method": "GET", "path": "/ready", "root_path": "", **scope}
     asyncio.run(front(full, None, send))
+    assert (UNLOGGED in full) is (sent != ["application"])
     return sent
 
 
-@pytest.mark.parametrize("kind", [Kind.ASGI3, Kind.ASGI2])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("root_path", ["", "/api"])
-def test_asgi_ready(kind: Kind, method: str, root_path: str) -> None:
-    start, body = ask_asgi(kind, True, method=method, root_path=root_path, path=f"{root_path}/ready")
+def test_ready(method: str, root_path: str) -> None:
+    start, body = ask_front(True, method=method, root_path=root_path, path=f"{root_path}/ready")
 
     assert start["status"] == 200
     headers = dict(start["headers"])
@@ -58,14 +51,13 @@ def test_asgi_ready(kind: Kind, method: str, root_path: str) -> None:
     assert body == {"type": "http.response.body", "body": b"ready"}
 
 
-def test_asgi_draining() -> None:
-    start, body = ask_asgi(Kind.ASGI3, False)
+def test_draining() -> None:
+    start, body = ask_front(False)
 
     assert start["status"] == 503
     assert body["body"] == b"draining"
 
 
-@pytest.mark.parametrize("kind", [Kind.ASGI3, Kind.ASGI2])
 @pytest.mark.parametrize(
     "scope",
     [
@@ -77,35 +69,8 @@ def test_asgi_draining() -> None:
         {"type": "lifespan"},
     ],
 )
-def test_asgi_else_is_the_applications(kind: Kind, scope: dict[str, str]) -> None:
-    assert ask_asgi(kind, True, **scope) == ["application"]
-
-
-def ask_wsgi(is_ready: bool, **environ: str) -> tuple[list[Any], Any, dict[str, Any]]:
-    started: list[Any] = []
-    front = in_front(lambda environ, start: "application", "/ready", lambda: is_ready, Kind.WSGI)
-    full: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/ready", **environ}
-    return started, front(full, lambda *given: started.extend(given)), full
-
-
-@pytest.mark.parametrize(
-    ("is_ready", "status", "body"), [(True, "200 OK", b"ready"), (False, "503 Service Unavailable", b"draining")]
-)
-def test_wsgi(is_ready: bool, status: str, body: bytes) -> None:
-    started, items, environ = ask_wsgi(is_ready)
-
-    assert started[0] == status
-    assert dict(started[1])["Cache-Control"] == "no-store"
-    assert items == [body]
-    assert UNLOGGED in environ
-
-
-@pytest.mark.parametrize("environ", [{"PATH_INFO": "/ready/"}, {"PATH_INFO": ""}, {"REQUEST_METHOD": "POST"}])
-def test_wsgi_else_is_the_applications(environ: dict[str, str]) -> None:
-    _, items, seen = ask_wsgi(True, **environ)
-
-    assert items == "application"
-    assert UNLOGGED not in seen
+def test_else_is_the_applications(scope: dict[str, str]) -> None:
+    assert ask_front(True, **scope) == ["application"]
 
 
 # --- While the server starts ---

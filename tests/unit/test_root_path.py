@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import flask
@@ -14,12 +15,15 @@ from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, JsonResponse
 from django.urls import path, reverse
+from gunicorn.config import Config
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
+from werkzeug.test import run_wsgi_app
 
 from paddock.http import root_path
+from paddock.workers.wsgi.environ import Environs
 
 ROOT = "/api"
 
@@ -73,9 +77,17 @@ def ask_asgi(application: Any, asked: str) -> httpx.Response:
 
 
 def ask_wsgi(application: Any, asked: str) -> httpx.Response:
-    transport = httpx.WSGITransport(root_path.wsgi(application, ROOT))
-    with httpx.Client(transport=transport, base_url="http://shop") as client:
-        return client.get(asked)
+    cfg = Config()
+    cfg.set("root_path", ROOT)
+    environs = Environs(cfg)
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        items, status, headers = run_wsgi_app(application, environs.of(scope, BytesIO(), None), buffered=True)
+        fields = [(name.lower().encode(), value.encode()) for name, value in headers]
+        await send({"type": "http.response.start", "status": int(status[:3]), "headers": fields})
+        await send({"type": "http.response.body", "body": b"".join(items)})
+
+    return ask_asgi(serve, asked)
 
 
 FRAMEWORKS = [

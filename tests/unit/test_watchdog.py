@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import os
 import re
@@ -20,17 +19,10 @@ import pytest
 from paddock.http.record import NOBODY
 from paddock.logs.formats import JsonFormatter, TextFormatter
 from paddock.workers.front.cycle import WebSocket
-from paddock.workers.watchdog import Watchdog, watched
+from paddock.workers.watchdog import Watchdog
 
 BUILD = Path(__file__).parents[2] / "build"
 TIMEOUT = 1.0
-
-
-class Wrapper:
-    """As Gunicorn's FileWrapper."""
-
-    def __init__(self, file: Any) -> None:
-        self.file = file
 
 
 @pytest.fixture
@@ -44,20 +36,6 @@ def watchdog() -> Iterator[Watchdog]:
     watchdog = Watchdog(TIMEOUT)
     yield watchdog
     watchdog.stop()
-
-
-def environ(path: str = "/path", **more: Any) -> dict[str, Any]:
-    return {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": path,
-        "wsgi.input": io.BytesIO(b"one\ntwo\n"),
-        "wsgi.file_wrapper": Wrapper,
-        **more,
-    }
-
-
-def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], None]:
-    return lambda data: time.sleep(0.1)
 
 
 def wait_for(condition: Callable[[], Any], patience: float = 10) -> None:
@@ -154,145 +132,43 @@ def test_stopped_watchdog_is_silent(log: pytest.LogCaptureFixture, watchdog: Wat
 # --- Threads ---
 
 
-def stuck(watchdog: Watchdog) -> list[str]:
-    return [request.path for request, _ in watchdog.stuck()]
+class Hanging:
+    """A request that a thread hangs at."""
+
+    reported = False
+
+    def __init__(self) -> None:
+        self.since, self.thread = time.monotonic(), threading.get_ident()
+
+    def stuck_since(self) -> float:
+        return self.since
+
+    def __str__(self) -> str:
+        return "GET /stuck"
 
 
-def test_stuck_thread_is_reported_and_holds_the_heartbeat(log: pytest.LogCaptureFixture, watchdog: Watchdog) -> None:
+def test_stuck_thread_is_reported(log: pytest.LogCaptureFixture, watchdog: Watchdog) -> None:
     end = threading.Event()
 
-    def application(environ: Any, start_response: Any) -> list[bytes]:
-        wait_in_application()
-        return []
-
     def wait_in_application() -> None:
-        end.wait(30)
+        watchdog.requests.add(Hanging())
+        end.wait(60)
 
-    started = time.monotonic()
-    thread = threading.Thread(
-        target=watched(application, watchdog), args=(environ("/stuck"), start_response), name="t1"
-    )
+    thread = threading.Thread(target=wait_in_application, name="t1")
     thread.start()
     watchdog.start()
+    started = time.monotonic()
     while not log.records:
-        beat = watchdog.beat()
+        assert watchdog.beat() >= started
         time.sleep(0.01)
-    assert started <= beat < started + 0.2
+    longest = watchdog.longest()
     end.set()
     thread.join()
-    assert watchdog.beat() > started + TIMEOUT / 2
+    assert longest >= TIMEOUT / 2
     (record,) = log.records
     assert re.match(r"Thread t1 has been stuck in the application for [01]\.[0-9] seconds", record.getMessage())
-    assert "by GET /stuck." in record.getMessage()
+    assert "by GET /stuck. This worker takes no more requests, and is replaced, at TIMEOUT=1." in record.getMessage()
     assert "wait_in_application" in str(record.stack_info)
-
-
-def test_only_the_application_counts(watchdog: Watchdog) -> None:
-    seen: list[tuple[str, bool]] = []
-
-    class Input(io.BytesIO):
-        def readline(self, size: int | None = -1) -> bytes:
-            seen.append(("body", bool(stuck(watchdog))))
-            return super().readline(size)
-
-        def read(self, size: int | None = -1) -> bytes:
-            seen.append(("body", bool(stuck(watchdog))))
-            return super().read(size)
-
-    def start(*_: Any) -> Any:
-        return lambda data: seen.append(("write", bool(stuck(watchdog))))
-
-    def application(environ: Any, start_response: Any) -> Iterator[bytes]:
-        seen.append(("application", bool(stuck(watchdog))))
-        write = start_response("200 OK", [])
-        body = environ["wsgi.input"]
-        assert body.readline() == b"one\n"
-        assert list(body) == [b"two\n"]
-        assert body.read(1) == b""
-        assert body.getvalue() == b"one\ntwo\n"
-        write(b"x")
-        seen.append(("application", bool(stuck(watchdog))))
-        yield b"y"
-        seen.append(("application", bool(stuck(watchdog))))
-
-    items = watched(application, watchdog)(environ(**{"wsgi.input": Input(b"one\ntwo\n")}), start)
-    seen.extend(("client", bool(stuck(watchdog))) for _ in items)
-    seen.append(("client", bool(stuck(watchdog))))
-    items.close()
-
-    assert {place: {is_stuck for at, is_stuck in seen if at == place} for place, _ in seen} == {
-        "application": {True},
-        "body": {False},
-        "write": {False},
-        "client": {False},
-    }
-    assert not watchdog.requests
-
-
-@pytest.mark.parametrize("answer", [[b"x"], (b"x",), Wrapper(None)])
-def test_lists_and_files_are_handed_on(watchdog: Watchdog, answer: Any) -> None:
-    assert watched(lambda *_: answer, watchdog)(environ(), start_response) is answer
-    assert not watchdog.requests
-
-
-def test_close_is_the_applications(watchdog: Watchdog) -> None:
-    closed = []
-
-    class Answer:
-        def __iter__(self) -> Iterator[bytes]:
-            return iter([b"x"])
-
-        def close(self) -> None:
-            closed.append(stuck(watchdog))
-
-    items = watched(lambda *_: Answer(), watchdog)(environ("/a"), start_response)
-    assert list(items) == [b"x"]
-    items.close()
-
-    assert closed == [["/a"]]
-    assert not watchdog.requests
-
-
-def test_exceptions_pass(watchdog: Watchdog) -> None:
-    def application(environ: Any, start_response: Any) -> list[bytes]:
-        raise LookupError
-
-    with pytest.raises(LookupError):
-        watched(application, watchdog)(environ(), start_response)
-    assert not watchdog.requests
-
-    def late(environ: Any, start_response: Any) -> Iterator[bytes]:
-        yield b"x"
-        raise LookupError
-
-    items = watched(late, watchdog)(environ(), start_response)
-    with pytest.raises(LookupError):
-        list(items)
-    items.close()
-    assert not watchdog.requests
-
-
-def test_websocket_is_left_alone(watchdog: Watchdog) -> None:
-    def application(environ: Any, start_response: Any) -> list[bytes]:
-        assert not watchdog.requests
-        return []
-
-    watched(application, watchdog)(environ(HTTP_UPGRADE="websocket"), start_response)
-
-
-@pytest.mark.parametrize(("kind", "may_wait"), [("text/event-stream; charset=utf-8", True), ("text/html", False)])
-def test_event_stream_waits_for_its_events(watchdog: Watchdog, kind: str, may_wait: bool) -> None:
-    seen = []
-
-    def application(environ: Any, start_response: Any) -> Iterator[bytes]:
-        start_response("200 OK", [("Content-Type", kind)])
-        seen.append(bool(stuck(watchdog)))
-        yield b"data: 1\n\n"
-        seen.append(bool(stuck(watchdog)))
-
-    list(watched(application, watchdog)(environ(), start_response))
-
-    assert seen == [True, not may_wait]
 
 
 # --- faulthandler ---

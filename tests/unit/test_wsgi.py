@@ -592,6 +592,42 @@ def test_every_thread_is_used_and_none_is_lost(serve: Any) -> None:
     assert most == [3]
 
 
+def test_only_the_application_can_be_stuck(serve: Any) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    def note(place: str) -> None:
+        seen.append((place, any(served.worker.watchdog.stuck())))
+
+    def watch(waiters: Any) -> None:
+        wait_for(lambda: waiters)
+        note("body")
+        go_on.set()
+
+    def application(environ: Any, start_response: Any) -> Iterator[bytes]:
+        note("application")
+        body = environ["wsgi.input"]
+        watching = threading.Thread(target=watch, args=(body.raw.changed._waiters,))
+        watching.start()
+        body.read()
+        watching.join()
+        note("application")
+        start_response("200 OK", [])
+        yield b"x"
+        note("streaming")
+
+    go_on = threading.Event()
+    served = serve(application)
+    with served.connect() as client:
+        expected = b"Content-Length: 1\r\nExpect: 100-continue\r\n"
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + expected + b"\r\n")
+        go_on.wait(60)
+        client.sendall(b"y")
+        receive_until(client, b"0\r\n\r\n")
+
+    assert seen == [("application", True), ("body", False), ("application", True), ("streaming", False)]
+    wait_for(lambda: not served.worker.watchdog.requests)
+
+
 def test_observers_know_what_was_sent(serve: Any) -> None:
     records: list[Any] = []
 

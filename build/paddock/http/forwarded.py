@@ -105,18 +105,3 @@ def asgi(application: Any, proxies: Proxies) -> Any:
         return application(scope, receive, send)
 
     return believing
-
-
-def wsgi(application: Any, proxies: Proxies) -> Any:
-    """Return the WSGI `application`, whose environ has the client's address; Gunicorn has seen to the scheme."""
-
-    def believing(environ: dict[str, Any], start_response: Any) -> Any:
-        peer = proxies.peer(environ["REMOTE_ADDR"])
-        environ["REMOTE_ADDR"] = peer.address
-        if peer.believed and (sent_for := environ.get("HTTP_X_FORWARDED_FOR")):
-            port = int(environ.get("REMOTE_PORT", 0))
-            environ["REMOTE_ADDR"], port = proxies.client(peer.address, port, sent_for)
-            environ["REMOTE_PORT"] = str(port)
-        return application(environ, start_response)
-
-    return believing

@@ -22,22 +22,6 @@ def asgi(application: Any, root_path: str) -> Any:
     return rooted
 
 
-def wsgi(application: Any, root_path: str) -> Any:
-    """Return the WSGI `application` with `root_path` in SCRIPT_NAME, and PATH_INFO without it.
-
-    https://peps.python.org/pep-3333/#environ-variables
-    """
-
-    def rooted(environ: dict[str, Any], start_response: Any) -> Any:
-        path = environ["PATH_INFO"]
-        environ["SCRIPT_NAME"] = root_path
-        if is_below(path, root_path):
-            environ["PATH_INFO"] = path.removeprefix(root_path)
-        return application(environ, start_response)
-
-    return rooted
-
-
 def is_below(path: str, root_path: str) -> bool:
     """Tell whether `path` is `root_path` or below it: /api/items is below /api, /apian is not."""
     return path == root_path or path.startswith(root_path + "/")

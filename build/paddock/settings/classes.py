@@ -18,9 +18,9 @@ PUBLISHED = {
     "uvicorn.workers.UvicornH11Worker": "uvicorn",
     "uvicorn_worker.UvicornWorker": "uvicorn",
     "uvicorn_worker.UvicornH11Worker": "uvicorn",
-    "gunicorn.workers.gthread.ThreadWorker": "gthread",
+    "sync": "gthread",
 }
-"""Classes that the image's own replace: people bring these names from other images."""
+"""What the image's own classes replace: people bring these names from other images."""
 
 
 def class_path(name: str) -> str:

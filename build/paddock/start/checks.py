@@ -54,15 +54,19 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
 def warnings(cfg: Any, origins: Origins) -> list[str]:
     """Return what has no effect in the complete configuration `cfg`, as far as it is known before the import."""
     kind = known_kind(cfg)
-    return [*_cleartext(cfg), *_loopback(cfg, origins), *(without_effect(cfg, origins, kind) if kind else [])]
+    no_effect = without_effect(cfg, origins, kind) if kind else []
+    return [*_cleartext(cfg), *_loopback(cfg, origins), *_foreign(cfg), *no_effect]
 
 
-def notes(cfg: Any) -> list[str]:
-    """Return what a reader of the log should know of the complete configuration `cfg`."""
+def _foreign(cfg: Any) -> Iterator[str]:
+    """Say what is lost with a worker class of somebody else's."""
     name = short_name(cfg.worker_class_str)
-    if name in CLASSES:
-        return []
-    return [f"WORKER_CLASS={name} is not the image's: requests may be lost when its workers stop or are replaced"]
+    if name not in CLASSES:
+        yield (
+            f"WORKER_CLASS={name} is not the image's: without its front, requests may be lost when workers stop or are "
+            "replaced, slow clients are bounded by nothing, and there are no request ids, ROOT_PATH, READY_PATH, "
+            "X-Forwarded-For and metrics of requests"
+        )
 
 
 def known_kind(cfg: Any) -> Kind | None:
@@ -82,13 +86,11 @@ def kind_problems(cfg: Any, kind: Kind) -> list[Problem]:
     if reason := mismatch(kind, name):
         found.append(Problem("WORKER_CLASS", f"{cfg.wsgi_app or 'the application'} {reason}", name))
     worker = serves(cfg, kind)
-    if "h2" in cfg.http_protocols and worker in ("uvicorn", "sync"):
-        hint = "set UVICORN_HTTP=zttp and UVICORN_HTTP2=true, or WORKER_CLASS=asgi" if kind.asgi else "use gthread"
-        found.append(
-            Problem("GUNICORN_HTTP_PROTOCOLS", f"the worker class {worker} has no HTTP/2 of Gunicorn's: {hint}")
-        )
-    if cfg.uvicorn_http2 and kind.asgi and worker != "uvicorn":
-        hint = f"the worker class {worker} is not Uvicorn's: use GUNICORN_HTTP_PROTOCOLS=h2,h1"
+    if "h2" in cfg.http_protocols and worker in CLASSES:
+        hint = f"the worker class {worker} has no HTTP/2 of Gunicorn's: set UVICORN_HTTP=zttp and UVICORN_HTTP2=true"
+        found.append(Problem("GUNICORN_HTTP_PROTOCOLS", hint))
+    if cfg.uvicorn_http2 and worker not in CLASSES:
+        hint = f"the worker class {worker} is not the image's: use GUNICORN_HTTP_PROTOCOLS=h2,h1"
         found.append(Problem("UVICORN_HTTP2", hint, "true"))
     if cfg.proxy_protocol != "off" and worker == "uvicorn":
         found.append(Problem("PROXY_PROTOCOL", "the worker class uvicorn does not read it: use WORKER_CLASS=asgi"))
@@ -117,6 +119,20 @@ REQUEST_HOOKS = ("pre_request", "post_request")
 """Gunicorn's hooks for each request, which only its own servers call."""
 
 
+FOR_BOTH = {
+    "UVICORN_DATE_HEADER",
+    "UVICORN_H11_MAX_INCOMPLETE_EVENT_SIZE",
+    "UVICORN_HEADERS",
+    "UVICORN_HTTP",
+    "UVICORN_HTTP2",
+    "UVICORN_LIMIT_CONCURRENCY",
+    "UVICORN_LOOP",
+    "UVICORN_PROXY_HEADERS",
+    "UVICORN_SERVER_HEADER",
+}
+"""Uvicorn's settings that concern the front, whatever the application is."""
+
+
 def without_effect(cfg: Any, origins: Origins, kind: Kind) -> list[str]:
     """Return a sentence for each setting that was given and does nothing in `cfg` for an application of `kind`."""
     given = [key for key, value in origins.items() if value.source != DEFAULT]
@@ -124,8 +140,9 @@ def without_effect(cfg: Any, origins: Origins, kind: Kind) -> list[str]:
         found = ["THREADS has no effect: an ASGI worker has one event loop"] if "threads" in given else []
         hooks = REQUEST_HOOKS if serves(cfg, kind) == "uvicorn" else ()
         return found + [f"{hook} has no effect: Uvicorn has no hooks for requests" for hook in hooks if hook in given]
+    front = serves(cfg, kind) in CLASSES
     names = [BY_KEY[key].name for key in given if key in BY_KEY and BY_KEY[key].section == UVICORN]
-    return [f"{name} has no effect: the application is WSGI" for name in names]
+    return [f"{name} has no effect: the application is WSGI" for name in names if not (front and name in FOR_BOTH)]
 
 
 def _reload(cfg: Any) -> Iterator[Problem]:

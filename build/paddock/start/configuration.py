@@ -220,7 +220,6 @@ class Configuration(Application):  # type: ignore[misc]
             self.find_application()
         self.problems += log_config.problems(self.cfg)
         self.warnings += checks.warnings(self.cfg, self.origins)
-        self.notes += checks.notes(self.cfg)
         if self.cfg.certfile and not self.problems:
             warnings, notes = certificates.lifetime(self.cfg)
             self.warnings += warnings

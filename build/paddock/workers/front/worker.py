@@ -26,7 +26,6 @@ from gunicorn.sock import ssl_context
 from uvicorn.config import HTTP_PROTOCOLS, LIFESPAN, LOOP_FACTORIES, WS_PROTOCOLS
 from uvicorn.importer import import_from_string
 
-from paddock.application.kinds import Kind
 from paddock.http import forwarded, ids, root_path
 from paddock.http.limits import Limits
 from paddock.http.readiness import in_front
@@ -177,7 +176,7 @@ class LoopWorker(BootingWorker):
         cfg = self.cfg
         application = self.application()
         if path := own(cfg, "ready_path"):
-            application = in_front(application, path, lambda: not self.draining, Kind.ASGI3)
+            application = in_front(application, path, lambda: not self.draining)
         if cfg.root_path:
             application = root_path.asgi(application, cfg.root_path)
         if own(cfg, "uvicorn_proxy_headers"):

@@ -194,7 +194,7 @@ class Exchange:
             if hasattr(items, "close"):
                 self.close(items)
             if self.tunnel:
-                self.tunnel.theirs.close()
+                self.pool.call(self.tunnel.finish)
             application.requests.discard(self)
             CURRENT.set(None)
 
@@ -321,7 +321,7 @@ class Exchange:
                 raise OSError("gunicorn.socket is for requests over HTTP/1.1 that ask for a WebSocket")
             self.begun = True
             self.tunnel = Tunnel(self)
-            self.pool.loop.call_soon_threadsafe(self.tunnel.open)
+            self.pool.call(self.tunnel.open)
         return self.tunnel.theirs
 
     def close(self, items: Any) -> None:
@@ -345,7 +345,9 @@ class Exchange:
             self.news.set()
         elif not self.record.finish(self):
             # It is long, or takes long, or has failed: the rest is a coroutine's.
-            self.record.carry_on(self)
+            self.news = asyncio.Event()
+            self.news.set()
+            self.record.carry_on(self.follow(self.news))
 
     def __await__(self) -> Any:
         return self.run().__await__()
@@ -366,10 +368,8 @@ class Exchange:
             self.leave()
             listening.cancel()
 
-    async def follow(self) -> None:
-        """Send an answer that is not complete yet, or not taken."""
-        news = self.news = asyncio.Event()
-        news.set()
+    async def follow(self, news: asyncio.Event) -> None:
+        """Send an answer that is not complete yet, or not taken; there are `news` already."""
         self.wanted = asyncio.Event()
         listening = asyncio.create_task(self.listen(None))
         try:
@@ -392,12 +392,8 @@ class Exchange:
     def want(self) -> None:
         """Ask, in a thread, for more of the body: the application waits for the client."""
         self.since = None
-        try:
-            self.pool.loop.call_soon_threadsafe(self.wanted.set)
-        except RuntimeError:
-            # The loop is closed.
-            if self.body:
-                self.body.fail(ConnectionResetError("the server has stopped"))
+        if not self.pool.call(self.wanted.set) and self.body:
+            self.body.fail(ConnectionResetError("the server has stopped"))
 
     def work_on(self) -> None:
         """Note, in a thread, that the application has what it waited for."""

@@ -17,7 +17,7 @@ from paddock.http.interface import Send
 CHUNK = 1024 * 1024
 """Bytes that are sent at once at most, so that others have their turn."""
 
-PIECE = 128 * 1024
+READ_SIZE = 128 * 1024
 """Bytes that are read at once where the kernel cannot send."""
 
 
@@ -42,7 +42,7 @@ class FilePart:
     async def read_and_send(self, send: Send) -> None:
         """Send it piece by piece."""
         left, offset = self.count, self.offset
-        while left and (data := os.pread(self.file, min(PIECE, left), offset)):
+        while left and (data := os.pread(self.file, min(READ_SIZE, left), offset)):
             left, offset = left - len(data), offset + len(data)
             await send({"type": "http.response.body", "body": data, "more_body": True})
 

@@ -34,8 +34,8 @@ class Pool:
     def __init__(self, most: int, say_full: Callable[[bool], None] = lambda full: None) -> None:
         """Take the number of threads, and who is told, from any thread, whether all of them are busy."""
         self.most = most
-        self.loop: asyncio.AbstractEventLoop
-        """Whose answers these are; set before it serves."""
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Whose answers these are, while it runs."""
         self.say_full = say_full
         self.arrived: list[Callable[[], None]] = []
         """What there is to begin at the end of this turn of the loop."""
@@ -61,7 +61,7 @@ class Pool:
 
     def soon(self, begin: Callable[[], None]) -> None:
         """Call `begin`, which may put something in, at the end of this turn."""
-        if not self.arrived:
+        if not self.arrived and self.loop:
             self.loop.call_soon(self.end_turn)
         self.arrived.append(begin)
 
@@ -86,13 +86,17 @@ class Pool:
                     break
                 left -= 1
         if left and not self.looking and self.busy < self.most:
-            self.looking = True
-            self.loop.call_later(LONG, self.look)
+            self.look_later()
 
     def look(self) -> None:
         """Wake another thread if something still waits."""
         self.looking = False
         if self.waiting and self.wake():
+            self.look_later()
+
+    def look_later(self) -> None:
+        """See, in a moment, whether what waits has been taken."""
+        if self.loop:
             self.looking = True
             self.loop.call_later(LONG, self.look)
 
@@ -123,11 +127,15 @@ class Pool:
         self.told.append(job)
         if not self.calling:
             self.calling = True
-            try:
-                self.loop.call_soon_threadsafe(self.deliver)
-            except RuntimeError:
-                # The loop is closed: the time to stop was over.
-                self.calling = False
+            self.call(self.deliver)
+
+    def call(self, function: Callable[[], None]) -> bool:
+        """Let the loop call a function, soon; return whether it still runs: else the time to stop was over."""
+        try:
+            self.loop.call_soon_threadsafe(function)  # type: ignore[union-attr]
+        except (AttributeError, RuntimeError):
+            return False
+        return True
 
     def work(self) -> None:
         """Do what there is; sleep when there is nothing."""

@@ -5,6 +5,7 @@ Those that are not there at once, and other parsers, go the way of ASGI: see `Ex
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, ClassVar
 
@@ -73,9 +74,9 @@ class WsgiCycle(HttpToolsCycle):
         cork.begins = False
         return True
 
-    def carry_on(self, exchange: Exchange) -> None:
+    def carry_on(self, rest: Coroutine[Any, Any, None]) -> None:
         """Let a coroutine send the rest."""
-        self.connection.begin(self.run(lambda *_: exchange.follow()), self.connection.context.copy())
+        self.connection.begin(self.run(lambda *_: rest), self.connection.context.copy())
 
     def hand_over(self, tunnel: Tunnel) -> Any:
         """Let `tunnel` have the connection, in place of HTTP; return its transport."""

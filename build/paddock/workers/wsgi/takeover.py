@@ -13,6 +13,7 @@ import socket
 from contextlib import suppress
 from typing import Any
 
+from paddock.http.limits import CLOSE_LINGER
 from paddock.http.record import CLIENT_GONE
 from paddock.text.formats import escape
 from paddock.workers.front.protocols import has_body
@@ -172,6 +173,16 @@ class Tunnel(asyncio.Protocol):
             self.flush()
             with suppress(OSError):
                 self.ours.shutdown(socket.SHUT_WR)
+
+    def finish(self) -> None:
+        """The application has returned; a thread of its library's may be about to say goodbye."""
+        self.loop.call_later(CLOSE_LINGER, self.hang_up)
+
+    def hang_up(self) -> None:
+        """Close the application's end, where it has not done so; whoever reads there reads the end."""
+        with suppress(OSError):
+            self.theirs.shutdown(socket.SHUT_RDWR)
+        self.theirs.close()
 
     def close(self) -> None:
         """The application has done with it."""

@@ -51,6 +51,8 @@ class ThreadWorker(LoopWorker):
         await super().serve(server)
         while self.pool.busy and time.monotonic() < self.stop_by:  # noqa: ASYNC110 (the time ends it, too)
             await asyncio.sleep(0.02)
+        # What holds a loop of uvloop's is never freed.
+        self.pool.loop = None
 
     def notify(self) -> None:
         """Tell the arbiter that the worker lives, and whether a thread hangs."""
