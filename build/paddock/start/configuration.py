@@ -33,7 +33,7 @@ from paddock.start.sources import Sources
 USER_CONFS = ("gunicorn_conf.py", "gunicorn.conf.py")
 """A user's Gunicorn file, in the working directory, when GUNICORN_CONF names none."""
 
-SINGLE_THREADED = ("sync", "asgi")
+SINGLE_THREADED = ("gunicorn.workers.sync.SyncWorker", "asgi")
 """Worker classes that the default of THREADS is not for: Gunicorn would replace the first, and warn of the second."""
 
 DEVELOPMENT_DEFAULTS = {"workers": 1, "timeout": 0, "boot_timeout": 0}
