@@ -41,6 +41,7 @@ class Environs:
         path = scope["raw_path"].decode("latin-1")
         if self.root:
             path = path.removeprefix(self.root)
+        version = scope["http_version"]
         query = scope["query_string"].decode("latin-1")
         target = f"{path}?{query}" if query else path
         environ = {
@@ -53,7 +54,7 @@ class Environs:
             "RAW_URI": target,
             "REQUEST_URI": target,
             "PATH_INFO": unquote_to_wsgi_str(path) if "%" in path else path,
-            "SERVER_PROTOCOL": "HTTP/" + scope["http_version"],
+            "SERVER_PROTOCOL": f"HTTP/{version}" if "." in version else f"HTTP/{version}.0",
         }
         for name, value in scope["headers"]:
             if key := variable(name, self.passes_underscores):

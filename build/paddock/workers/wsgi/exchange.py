@@ -359,7 +359,8 @@ class Exchange:
         self.wanted = asyncio.Event()
         listening = asyncio.create_task(self.listen(body))
         try:
-            if not self.record.waiting_for_100_continue:
+            # With HTTP/2 nobody waits for it.
+            if not getattr(self.record, "waiting_for_100_continue", False):
                 await self.collect(body, listening)
             self.input = buffered(body)
             self.pool.put(self)
@@ -482,4 +483,7 @@ class Exchange:
         if self.left and not self.failed:
             say = self.application.worker.log.error
             say("The answer to %s is %d bytes shorter than its Content-Length", self, self.left)
-        self.record.transport.close()
+        record = self.record
+        getattr(record, "abort_stream", record.transport.close)()
+        # So that nobody says once more that it is not complete.
+        record.disconnected = True
