@@ -417,7 +417,6 @@ def test_mismatch_is_said_before_anything_listens_when_it_is_known(attempt, moun
 
 CONFLICTS = [
     ("asgi", {"GUNICORN_HTTP_PROTOCOLS": "h2,h1"}, "GUNICORN_HTTP_PROTOCOLS"),
-    ("asgi", {"PROXY_PROTOCOL": "auto"}, "PROXY_PROTOCOL"),
 ]
 
 

@@ -261,8 +261,6 @@ def test_the_whole_is_checked_when_every_part_is_right() -> None:
 @pytest.mark.parametrize(
     ("environ", "name"),
     [
-        ({"PROXY_PROTOCOL": "v1", "APP_TYPE": "asgi"}, "PROXY_PROTOCOL"),
-        ({"PROXY_PROTOCOL": "v1", "WORKER_CLASS": "uvicorn"}, "PROXY_PROTOCOL"),
         ({"APP_TYPE": "wsgi", "WORKER_CLASS": "uvicorn"}, "WORKER_CLASS"),
         ({"APP_TYPE": "asgi", "WORKER_CLASS": "sync"}, "WORKER_CLASS"),
         ({"WORKER_CLASS": "nonsense"}, "WORKER_CLASS"),
@@ -275,9 +273,18 @@ def test_conflicts(environ: dict[str, str], name: str) -> None:
     assert only(refusal(**environ)).startswith(name)
 
 
+@pytest.mark.parametrize("environ", [{"APP_TYPE": "asgi"}, {"WORKER_CLASS": "uvicorn"}])
+def test_the_proxy_protocol_is_refused_where_uvicorn_makes_its_protocols_by_itself(environ: dict[str, str]) -> None:
+    found = refusal(PROXY_PROTOCOL="v1", UVICORN_HTTP="zttp", **environ)
+
+    assert {problem.partition("=")[0] for problem in found} <= {"PROXY_PROTOCOL", "UVICORN_HTTP"}
+    assert sum("use httptools or h11" in problem for problem in found) == 1
+
+
 @pytest.mark.parametrize(
     ("environ", "warnings"),
     [
+        ({"PROXY_PROTOCOL": "v1", "APP_TYPE": "asgi"}, 0),
         ({"THREADS": "8"}, 0),
         ({"THREADS": "8", "APP_TYPE": "asgi"}, 1),
         ({"APP_TYPE": "asgi"}, 0),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddock.http.forwarded import Proxies, asgi, endpoint
+from paddock.http.proxy_protocol import Client
 from paddock.settings.parsers import TrustedProxies
 from paddock.workers.wsgi.environ import Environs
 
@@ -171,6 +172,40 @@ def test_the_scheme(kind: str, sent: str, expected: str, peer: tuple[str, int] |
 
 def test_the_scheme_of_nobody() -> None:
     assert ask_asgi(PROXY, (CLIENT, 1234), ("X-Forwarded-Proto", "https"))["scheme"] == "http"
+
+
+# --- Clients whom a proxy has announced, by the PROXY protocol ---
+
+BALANCER = "10.0.0.9"
+SENT = (("X-Forwarded-For", "198.51.100.7"), ("X-Forwarded-Proto", "https"))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "announced", "expected"),
+    [
+        # Nobody has looked at what the client wrote.
+        ("192.0.2.1", CLIENT, (CLIENT, "http")),
+        # The balancer says itself what the scheme is, and whom it saw twice.
+        (BALANCER, CLIENT, (CLIENT, "https")),
+        # Behind the balancer's back there is another proxy, which it announces and is not believed itself.
+        (PROXY, PROXY, ("198.51.100.7", "https")),
+        (f"{PROXY},{BALANCER}", PROXY, ("198.51.100.7", "https")),
+        ("*", CLIENT, ("198.51.100.7", "https")),
+    ],
+)
+def test_a_client_who_was_announced(allowed: str, announced: str, expected: tuple[str, str]) -> None:
+    """Counts as the peer: X-Forwarded-For goes on from there, where it is a proxy that is believed."""
+    client = Client((announced, 40000))
+    client.by = BALANCER
+    seen = ask_asgi(allowed, client, *SENT)
+
+    assert (seen["client"][0], seen["scheme"]) == expected
+
+
+def test_who_announces_at_a_unix_socket_is_believed() -> None:
+    seen = ask_asgi("192.0.2.1", Client((CLIENT, 40000)), *SENT)
+
+    assert (seen["client"], seen["scheme"]) == ((CLIENT, 40000), "https")
 
 
 def test_lifespan_is_left_alone() -> None:

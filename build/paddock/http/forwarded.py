@@ -10,6 +10,8 @@ import ipaddress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from paddock.http.proxy_protocol import Client
+
 LONGEST_ADDRESS = 64
 """Characters beyond which nothing is an address, nor is kept in a cache."""
 
@@ -24,11 +26,11 @@ class Host(NamedTuple):
 
 
 class Proxies:
-    """The proxies that FORWARDED_ALLOW_IPS names."""
+    """The proxies that FORWARDED_ALLOW_IPS names, or another of Gunicorn's settings of that form."""
 
-    def __init__(self, cfg: Any) -> None:
-        self.everyone = "*" in cfg.forwarded_allow_ips
-        self.networks = [] if self.everyone else cfg.forwarded_allow_networks()
+    def __init__(self, cfg: Any, setting: str = "forwarded_allow") -> None:
+        self.everyone = "*" in getattr(cfg, f"{setting}_ips")
+        self.networks = [] if self.everyone else getattr(cfg, f"{setting}_networks")()
         # Looking one up takes microseconds, and the same few come with every request.
         self.peer = lru_cache(maxsize=4096)(self._peer)
         self._known = lru_cache(maxsize=4096)(self._look_up)
@@ -39,6 +41,13 @@ class Proxies:
             return Host("", True)
         host = self.hop(address) or Host(address, False)
         return Host(host.address, host.believed or self.everyone)
+
+    def believes_scheme(self, client: Any, peer: Host) -> bool:
+        """Tell whether the scheme is believed that a request names whose `client` is `peer`.
+
+        Also that of a client whom a believed proxy has announced, which then writes header fields: so does Gunicorn.
+        """
+        return peer.believed or (type(client) is Client and self.peer(client.by).believed)
 
     def hop(self, address: str) -> Host | None:
         """Return whom `address` in X-Forwarded-For names; None if it is no address."""
@@ -91,10 +100,10 @@ def asgi(application: Any, proxies: Proxies) -> Any:
             address, port = scope["client"] or ("", 0)
             peer = proxies.peer(address)
             client = peer.address, port
-            if peer.believed:
+            if proxies.believes_scheme(scope["client"], peer):
                 sent_for = []
                 for name, value in scope["headers"]:
-                    if name == b"x-forwarded-for":
+                    if name == b"x-forwarded-for" and peer.believed:
                         sent_for.append(value.decode("latin-1"))
                     elif name == b"x-forwarded-proto" and (scheme := SCHEMES.get(value)):
                         scope["scheme"] = scheme if scope["type"] == "http" else scheme.replace("http", "ws")

@@ -19,6 +19,7 @@ CLOSE_LINGER = 2.0
 
 PHRASES = {
     400: "Bad Request",
+    403: "Forbidden",
     408: "Request Timeout",
     414: "URI Too Long",
     431: "Request Header Fields Too Large",

@@ -345,7 +345,7 @@ SETTINGS: tuple[Setting, ...] = (
         _words("off", "v1", "v2", AUTO),
         "off",
         PROXIES,
-        "Read the client's address from the PROXY protocol. WSGI only.",
+        "Read the client's address from the PROXY protocol, which comes before TLS and HTTP.",
         sets="proxy_protocol",
     ),
     Setting(

@@ -9,6 +9,7 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from heapq import nsmallest
 from socket import socket
 from typing import Any
@@ -17,9 +18,11 @@ import uvicorn
 
 from paddock.http import descriptors
 from paddock.http.limits import Limits
+from paddock.http.proxy_protocol import Client
 from paddock.text.output import waiting
 from paddock.workers.base import IDLE_LINGER, BootingWorker
 from paddock.workers.front.accepting import Acceptor
+from paddock.workers.front.announced import Announcements, announced
 from paddock.workers.shared import announce_ready
 
 NO_TIME = 0.1
@@ -34,6 +37,7 @@ class Server(uvicorn.Server):
         self.worker = worker
         self.limits = Limits.of(worker.cfg)
         self.acceptor: Acceptor | None = None
+        self.announcements: Announcements | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -45,6 +49,9 @@ class Server(uvicorn.Server):
         # Without the sockets: Uvicorn leaves a TLS handshake a minute, and accepting to the event loop.
         await super().startup(sockets=[])
         if self.started:
+            if self.worker.cfg.proxy_protocol != "off":
+                cfg = self.worker.cfg
+                self.announcements = Announcements(cfg, self.limits, self.worker.told, self.server_state)
             self.acceptor = Acceptor(sockets or [], self.connect, self.make_room, self.worker.log)
             self.acceptor.start()
             # Not before: a startup that takes long is no hang, and has a time limit of its own.
@@ -87,7 +94,14 @@ class Server(uvicorn.Server):
 
     async def connect(self, connection: socket) -> None:
         """Serve a connection that was accepted."""
-        await asyncio.get_running_loop().connect_accepted_socket(self.protocol, connection, **self.tls())
+        loop = asyncio.get_running_loop()
+        if self.announcements is None:
+            await loop.connect_accepted_socket(self.protocol, connection, **self.tls())
+            return
+        accepted = loop.time()
+        client = await self.announcements.read(connection)
+        spent = loop.time() - accepted
+        await loop.connect_accepted_socket(partial(self.protocol_for, client, accepted), connection, **self.tls(spent))
 
     def make_room(self) -> bool:
         """Close what has waited longest for a request: one connection, of very many one in a hundred.
@@ -116,11 +130,24 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 
-    def tls(self) -> dict[str, Any]:
-        """Return what asyncio has to know to speak TLS."""
+    def protocol_for(self, client: Client | None, accepted: float) -> asyncio.Protocol:
+        """Return the protocol of a connection for the client that a proxy has announced, if any.
+
+        `accepted` is the loop's time since when the client has had time for the head of a request.
+        """
+        protocol: Any = self.config.http_protocol_class
+        made = announced(protocol)(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state, announced=client
+        )
+        made.accepted = accepted
+        return made  # type: ignore[no-any-return]
+
+    def tls(self, spent: float = 0) -> dict[str, Any]:
+        """Return what asyncio has to know to speak TLS with a client that has `spent` seconds of its time."""
         if not self.config.ssl:
             return {}
-        return {"ssl": self.config.ssl, "ssl_handshake_timeout": self.limits.head_timeout or None}
+        allowed = self.limits.head_timeout
+        return {"ssl": self.config.ssl, "ssl_handshake_timeout": max(allowed - spent, NO_TIME) if allowed else None}
 
     def is_shaking_hands(self) -> bool:
         """Tell whether a TLS handshake is going on: Uvicorn knows of a connection from its end on."""
