@@ -138,9 +138,10 @@ def test_one_listener_that_can_be_reached_is_enough(start):
 
 
 @pytest.mark.parametrize("value", ["v1", "v2", "auto"])
-def test_proxy_protocol(start, value):
+@pytest.mark.parametrize("app", [ASGI, WSGI])
+def test_proxy_protocol(start, app, value):
     environment = {"PROXY_PROTOCOL": value, "PROXY_ALLOW_IPS": "192.0.2.1", **ONE_WORKER}
-    container = start(WSGI, environment=environment).wait_ready()
+    container = start(app, environment=environment).wait_ready()
 
     healthy(container)
 

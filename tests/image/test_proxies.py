@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import time
 import zlib
@@ -73,6 +74,7 @@ def authority():
 def tls(authority, tmp_path_factory):
     """The proxies' certificate and key."""
     directory = tmp_path_factory.mktemp("tls")
+    directory.chmod(0o755)
     issued = authority.issue_cert(HOST)
     certificate, key = (b"".join(blob.bytes() for blob in issued.cert_chain_pems), issued.private_key_pem.bytes())
     for name, content in {"tls.crt": certificate, "tls.key": key, "tls.pem": certificate + key}.items():
@@ -82,7 +84,7 @@ def tls(authority, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def serve(engine, slim, network, proxies, volume):
+def serve(engine, slim, network, proxies, volume, tls):
     """Serve an application at every address of its container and at a Unix socket, once for each configuration."""
     serving = {}
 
@@ -92,7 +94,12 @@ def serve(engine, slim, network, proxies, volume):
             environment = {"BIND": "[::]:8000", "FORWARDED_ALLOW_IPS": proxies, "WORKERS": "1", **environment}
             environment["BIND"] += f",unix:/run/app/{len(serving)}.sock"
             serving[key] = start(
-                app, environment=environment, mem_limit=memory, network=network.name, mounts=[mounted(volume)]
+                app,
+                environment=environment,
+                mem_limit=memory,
+                network=network.name,
+                mounts=[mounted(volume)],
+                volumes={str(tls): {"bind": "/tls", "mode": "ro"}},
             ).wait_ready()
         return serving[key]
 
@@ -108,6 +115,7 @@ def behind(start, tools, network, volume, authority, tls, tmp_path):
         program = PROGRAMS[name]
         if way == "unix":
             upstream = exchange(cell("Unix socket", program), "/run/app/app.sock", socket_of(container))
+            upstream = f"{upstream} {send}"
         else:
             address = container.address if way == "ipv4" else f"[{container.ipv6}]"
             upstream = f"{program.upstream.replace('app:8000', f'{address}:8000')} {send}"
@@ -245,23 +253,83 @@ def test_root_path(serve, behind, clients, name, app, strips):
 # --- The PROXY protocol ---
 
 
-@pytest.mark.parametrize(
-    ("app", "worker_class", "send"),
-    [(WSGI, "auto", "send-proxy"), (WSGI, "auto", "send-proxy-v2"), (ASGI, "asgi", "send-proxy-v2")],
-)
-def test_proxy_protocol(serve, behind, clients, proxies, app, worker_class, send):
+SENDS = pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2"])
+FRONT = [ASGI]
+"""Applications of the worker classes that read the header before TLS."""
+
+CERTIFIED = {"CERTFILE": "/tls/tls.crt", "KEYFILE": "/tls/tls.key"}
+TO_TLS = "ssl verify none"
+
+
+@pytest.fixture(scope="module")
+def announced(serve, proxies):
+    """Serve an application that reads the PROXY protocol of the proxies."""
+
+    def run(app, **environment):
+        return serve(app, **{"PROXY_PROTOCOL": "auto", "PROXY_ALLOW_IPS": proxies, **environment})
+
+    return run
+
+
+@APPS
+@SENDS
+def test_proxy_protocol(announced, behind, clients, app, send):
     """For every request of a connection, of which HAProxy announces the client once."""
-    container = serve(app, WORKER_CLASS=worker_class, PROXY_PROTOCOL="auto", PROXY_ALLOW_IPS=proxies)
-    proxy = behind("haproxy", container, send=send)
+    proxy = behind("haproxy", announced(app), send=send)
 
     for client, ipv6 in zip(clients, [False, True], strict=True):
         with proxy.client(ipv6=ipv6) as connection:
             for _ in range(3):
-                answer = connection.get("/items/7", headers=SPOOFED).json()
-                if worker_class == "asgi":  # Gunicorn's own, which has HAProxy's spelling: 0:0:0:0:0:ffff:ac12:1
-                    address = ip_address(answer["client"])
-                    answer["client"] = str(getattr(address, "ipv4_mapped", None) or address)
-                assert answer == seen(client)
+                assert connection.get("/items/7", headers=SPOOFED).json() == seen(client)
+
+
+@pytest.mark.parametrize("app", FRONT)
+@SENDS
+def test_proxy_protocol_before_tls(announced, behind, clients, app, send):
+    container = announced(app, **CERTIFIED)
+    proxy = behind("haproxy", container, send=f"{send} {TO_TLS}")
+
+    for client, ipv6 in zip(clients, [False, True], strict=True):
+        with proxy.client(ipv6=ipv6) as connection:
+            for number in range(3):
+                assert connection.get(f"/items/{number}").json() == seen(client, route=f"/items/{number}")
+        container.wait_for_log(rf"(?m)^.*\b{re.escape(client)}\b.*/items/2\b")
+
+
+@pytest.mark.parametrize("app", FRONT)
+def test_proxy_protocol_at_a_unix_socket(announced, behind, clients, app):
+    proxy = behind("haproxy", announced(app, PROXY_ALLOW_IPS="192.0.2.1"), way="unix", send="send-proxy-v2")
+
+    assert proxy.ask("/items/7", SPOOFED) == seen(clients[0])
+
+
+@SENDS
+@pytest.mark.parametrize("more", ["", TO_TLS], ids=["plain", "tls"])
+def test_proxy_protocol_of_a_websocket(announced, behind, clients, send, more):
+    proxy = behind("haproxy", announced(ASGI, **(CERTIFIED if more else {})), send=f"{send} {more}")
+
+    async def until_the_client_closes(websocket):
+        assert json.loads(await websocket.recv()) == seen(clients[0], "wss")
+
+    converse(proxy, until_the_client_closes)
+
+
+@pytest.mark.parametrize("app", FRONT)
+def test_what_the_balancers_clients_write_is_not_believed(announced, behind, clients, app):
+    """HAProxy here, which is not in FORWARDED_ALLOW_IPS, stands for one that leaves HTTP alone."""
+    proxy = behind("haproxy", announced(app, FORWARDED_ALLOW_IPS="192.0.2.1"), send="send-proxy-v2")
+
+    assert proxy.ask("/items/7", SPOOFED) == seen(clients[0], "http")
+
+
+def test_gunicorns_own_worker_class_reads_it(announced, behind, clients):
+    proxy = behind("haproxy", announced(ASGI, WORKER_CLASS="asgi"), send="send-proxy-v2")
+
+    for client, ipv6 in zip(clients, [False, True], strict=True):
+        answer = proxy.ask("/items/7", SPOOFED, ipv6=ipv6)
+        # It has HAProxy's spelling: 0:0:0:0:0:ffff:ac12:1
+        address = ip_address(answer["client"])
+        assert answer | {"client": str(getattr(address, "ipv4_mapped", None) or address)} == seen(client)
 
 
 # --- What lasts ---

@@ -5,13 +5,14 @@ import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+import wire
 from conftest import UNREACHABLE, wait_until
 
 ASGI = "observed.py"
@@ -315,18 +316,72 @@ FOR_ITSELF = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 
 
 @pytest.mark.parametrize(("value", "header", "client"), [("v1", ANNOUNCED, "203.0.113.9"), ("v2", FOR_ITSELF, "172.")])
-def test_proxy_protocol(serve, value, header, client):
+@BOTH
+def test_proxy_protocol(serve, app, value, header, client):
     """It holds for the whole connection."""
-    container = serve(WSGI, {"PROXY_PROTOCOL": value, "PROXY_ALLOW_IPS": "172.16.0.0/12", "BIND": "[::]:8000"}, **IPV6)
+    container = serve(app, {"PROXY_PROTOCOL": value, "PROXY_ALLOW_IPS": "172.16.0.0/12", "BIND": "[::]:8000"}, **IPV6)
     with raw(container, header + REQUEST + HALF_A_REQUEST + b"Connection: close\r\n\r\n") as connection:
         assert received(connection).count(b'"client": "' + client.encode()) == 2
 
 
-def test_proxy_allow_ips(serve):
+@BOTH
+def test_proxy_allow_ips(serve, app):
     environment = {"PROXY_PROTOCOL": "v1", "PROXY_ALLOW_IPS": "192.0.2.1"}
-    container = serve(WSGI, environment, allow=("Proxy request from '172",))
+    container = serve(app, environment, allow=("Proxy request from '172",))
     with raw(container, ANNOUNCED + REQUEST) as connection:
         assert received(connection).startswith(b"HTTP/1.1 403")
+    assert container.get().status_code == 200
+
+
+FRONT = pytest.mark.parametrize("app", [ASGI])
+"""Applications of the worker classes that read the PROXY protocol before TLS and HTTP."""
+
+FROM_ANYWHERE = {"PROXY_PROTOCOL": "auto", "PROXY_ALLOW_IPS": "*"}
+
+
+@FRONT
+def test_a_proxy_header_that_is_malformed(serve, app):
+    container = serve(app, FROM_ANYWHERE)
+
+    for header in (
+        b"PROXY TCP4 nobody\r\n",
+        b"PROXY " + b"x" * 200,
+        FOR_ITSELF[:12] + b"\x21\x11\xff\xff",
+        FOR_ITSELF[:12] * 2,
+    ):
+        with raw(container, header + REQUEST) as connection:
+            assert wire.received(connection) == b""
+    assert len(re.findall(r"\[INFO\].* Refused 172[^ ]+: a PROXY ", container.logs())) == 4
+    with raw(container, ANNOUNCED + REQUEST) as connection:
+        assert b"203.0.113.9" in connection.recv(65536)
+
+
+@FRONT
+def test_a_proxy_header_that_is_never_complete(serve, app):
+    """Its client has the time of a request's head; others are served meanwhile, by the one worker that there is."""
+    container = serve(app, FROM_ANYWHERE | {"REQUEST_HEAD_TIMEOUT": "3600"})
+    with ExitStack() as stack:
+        for number in range(100):
+            beginning = (b"", b"PROXY TCP4", FOR_ITSELF[:12])[number % 3]
+            stack.enter_context(raw(container, beginning))
+        with raw(container, ANNOUNCED + REQUEST) as connection:
+            assert b"203.0.113.9" in connection.recv(65536)
+        assert container.get().status_code == 200
+
+    container = serve(app, FROM_ANYWHERE | {"REQUEST_HEAD_TIMEOUT": "1"})
+    with raw(container) as silent, raw(container, ANNOUNCED[:-1]) as half:
+        assert wire.received(silent) == wire.received(half) == b""
+    assert len(re.findall(r"Refused .* within 1 s, REQUEST_HEAD_TIMEOUT", container.logs())) == 1
+
+
+@FRONT
+def test_a_proxy_header_byte_by_byte(serve, app):
+    container = serve(app, FROM_ANYWHERE)
+    with raw(container) as connection:
+        for number in range(len(ANNOUNCED + REQUEST)):
+            connection.sendall((ANNOUNCED + REQUEST)[number : number + 1])
+            time.sleep(0.002)
+        assert b"203.0.113.9" in connection.recv(65536)
 
 
 # Logging
