@@ -24,6 +24,11 @@ from paddock.workers.front.accepting import Acceptor
 LOG = logging.getLogger("gunicorn.error")
 
 
+def never() -> bool:
+    """Nothing is better elsewhere."""
+    return False
+
+
 @pytest.fixture
 def few() -> Iterator[int]:
     """Few descriptors, more than this process has open."""
@@ -129,7 +134,7 @@ def test_accepting_pauses_where_nothing_makes_room(
     listener = Listener(number)
 
     async def turns() -> None:
-        acceptor = Acceptor([listener], connect, lambda: makes_room, LOG)  # type: ignore[list-item]
+        acceptor = Acceptor([listener], connect, lambda: makes_room, never, LOG)  # type: ignore[list-item]
         acceptor.start()
         for _ in range(20):
             await asyncio.sleep(0.001)
@@ -155,7 +160,7 @@ def test_accepting_goes_on_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> Non
         return False
 
     async def turns() -> None:
-        acceptor = Acceptor([listener], lambda _: asyncio.sleep(0), make_room, LOG)  # type: ignore[list-item]
+        acceptor = Acceptor([listener], lambda _: asyncio.sleep(0), make_room, never, LOG)  # type: ignore[list-item]
         acceptor.start()
         await enough.wait()
         acceptor.stop()

@@ -33,6 +33,7 @@ from paddock.settings.table import APPLICATION, PROCESSES, SETTINGS, SOCKET
 from paddock.start.messages import Seldom, log_stack
 from paddock.start.sources import Sources
 from paddock.workers.base import STOP_SIGNALS, announcing, guarding
+from paddock.workers.capacity import Capacities
 from paddock.workers.shared import (
     REPLACEMENT_REASONS,
     SERVED_ENOUGH,
@@ -97,6 +98,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.restarting = self.broken = False
         self.oom = OomCounter()
         self.sizes = Sizes()
+        self.capacities = Capacities()
         self.oom_kills = self.oom.read()
         self.sampled = self.spawn_after = 0.0
         self.board = Board()
@@ -509,6 +511,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
     def note_end(self, end: Ending) -> None:
         """Say how a worker ended where that is not as it should be, and draw the consequences."""
         end.worker.tmp.close()
+        end.worker.shared.capacity.close()
         dump = take(end.worker)
         self.cfg.child_exit(self, end.worker)
         before, self.oom_kills = self.oom_kills, self.oom.read()

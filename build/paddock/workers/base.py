@@ -30,6 +30,7 @@ from paddock.workers.shared import (
     Shared,
     announce_ready,
     ask_for_replacement,
+    capacity_of,
     descriptor,
     is_dismissed,
 )
@@ -203,6 +204,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
         now = time.monotonic()
         dismissed = is_dismissed(self)
         self.draining = not dismissed
+        capacity_of(self).close()
         self.accept_until = now if dismissed else now + own(self.cfg, "drain_delay")
         self.stop_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
         self.gone_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE / 2)

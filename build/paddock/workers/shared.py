@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from paddock.metrics.slots import Slot
+from paddock.workers.capacity import Capacities, Capacity
 
 STDERR = 2
 
@@ -29,7 +30,8 @@ class Shared:
     `marks` are bytes of memory that both have, not a file: the directory of the heartbeats may be full, which must keep
     no worker from serving. `dump` is a file in memory for what a worker that crashes says of itself, which the arbiter
     logs as one record: faulthandler writes it from a signal handler, raw lines that nothing can format there.
-    `responder` answers until the worker serves, and in `slot` the worker counts, with METRICS_BIND.
+    `responder` answers until the worker serves, in `slot` the worker counts, with METRICS_BIND, and `capacity`
+    says whether it has a thread to spare.
     """
 
     born = 0.0
@@ -41,19 +43,20 @@ class Shared:
     patience = 0.0
     """The seconds that it was given for that."""
 
-    def __init__(self, responder: Any = None, slot: Slot | None = None) -> None:
+    def __init__(self, responder: Any = None, slot: Slot | None = None, capacity: Capacity | None = None) -> None:
         self.marks = mmap.mmap(-1, mmap.PAGESIZE)
         # As a file, since it is closed with its worker where that cannot be forked.
         self.dump = os.fdopen(os.memfd_create("paddock-dump"), "rb+", buffering=0)
         self.responder = responder
         self.slot = slot
+        self.capacity = capacity or Capacities().of(0)
 
 
 def sharing(pre_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """Return Gunicorn's `pre_fork` hook, extended to give each worker what it shares with the image's arbiter."""
 
     def hook(arbiter: Any, worker: Any) -> None:
-        worker.shared = Shared(arbiter.responder, arbiter.board.slot_for(worker.cfg))
+        worker.shared = Shared(arbiter.responder, arbiter.board.slot_for(worker.cfg), arbiter.capacities.of(worker.age))
         pre_fork(arbiter, worker)
 
     return hook
@@ -81,6 +84,13 @@ def announce_ready(worker: Any) -> None:
         if shared.responder:
             shared.responder.take_over()
         shared.marks[SERVES] = 1
+        shared.capacity.open()
+
+
+def capacity_of(worker: Any) -> Capacity:
+    """Return, in the worker, where it says whether it has room; under another arbiter than the image's nobody asks."""
+    shared = shared_by(worker)
+    return shared.capacity if shared else Capacities().of(0)
 
 
 def is_ready(worker: Any) -> bool:

@@ -1,5 +1,7 @@
 """Accepting, for an event loop: when there is no room for one more connection, an idle one goes, or the client waits.
 
+A worker whose threads are all busy leaves connections to workers that have one, for as long as those take them.
+
 The event loops know better than to ask: uvloop's closes every connection that waits to be accepted, without a word
 (https://github.com/libuv/libuv/blob/v1.x/src/unix/stream.c, uv__emfile_trick), and asyncio's logs a traceback for each.
 """
@@ -7,6 +9,7 @@ The event loops know better than to ask: uvloop's closes every connection that w
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
@@ -15,6 +18,15 @@ from typing import Any
 
 from paddock.http import descriptors
 from paddock.start.messages import Seldom
+
+LEAVE_PAUSE = 0.02
+"""Seconds until the next look at connections that are left to other workers, which take them at once if they can."""
+
+LEAVE_AT_MOST = 0.25
+"""Seconds after which those that still wait are taken all the same: a worker that hangs may still look like room."""
+
+TAKE_FOR = 1.0
+"""Seconds for which, after that, all are taken at once."""
 
 
 class Acceptor:
@@ -25,15 +37,22 @@ class Acceptor:
         listeners: Iterable[socket],
         connect: Callable[[socket], Coroutine[Any, Any, Any]],
         make_room: Callable[[], bool],
+        is_better_elsewhere: Callable[[], bool],
         log: Any,
     ) -> None:
         """Take the `listeners`, which are closed at the end, and what makes a connection of an accepted socket.
 
-        `make_room` closes a connection that is idle, and returns whether there was one.
+        `make_room` closes a connection that is idle, and returns whether there was one. `is_better_elsewhere` tells
+        whether other workers shall take new connections, if they do.
         """
         self.listeners = list(listeners)
         self.connect = connect
         self.make_room = make_room
+        self.is_better_elsewhere = is_better_elsewhere
+        self.left_since: float | None = None
+        """The loop's time since when connections wait that were left to other workers; None while those take them."""
+        self.takes_until = 0.0
+        """The loop's time until which none is left to other workers."""
         self.warn = Seldom(log.warning)
         self.loop = asyncio.get_running_loop()
         self.connecting: dict[asyncio.Task[Any], float] = {}
@@ -47,6 +66,8 @@ class Acceptor:
         """Begin to accept, or go on with it."""
         if self.left:
             return
+        if not any(map(waits, self.listeners)):
+            self.left_since = None
         for listener in self.listeners:
             listener.setblocking(False)
             self.loop.add_reader(listener.fileno(), self.accept, listener)
@@ -57,11 +78,11 @@ class Acceptor:
             self.loop.remove_reader(listener.fileno())
         self.left = True
 
-    def pause(self) -> None:
-        """Accept no more for a moment: clients wait in the kernel, for this worker or for another."""
+    def pause(self, seconds: float) -> None:
+        """Accept no more for so many seconds: clients wait in the kernel, for this worker or for another."""
         for listener in self.listeners:
             self.loop.remove_reader(listener.fileno())
-        self.paused = self.loop.call_later(descriptors.SHORTAGE_PAUSE, self.start)
+        self.paused = self.loop.call_later(seconds, self.start)
 
     async def take_the_rest(self, until: float) -> None:
         """Accept all that waits in the kernel, since nobody else might, until the monotonic time `until` at most."""
@@ -91,6 +112,9 @@ class Acceptor:
         if descriptors.is_short():
             self.find_room()
             return
+        if self.leaves():
+            self.pause(LEAVE_PAUSE)
+            return
         try:
             connection, _ = listener.accept()
         except OSError as error:
@@ -99,6 +123,17 @@ class Acceptor:
                 self.find_room()
             return
         self.begin(connection)
+
+    def leaves(self) -> bool:
+        """Tell whether to leave a connection that waits to other workers; not for long where nobody takes any."""
+        if not self.is_better_elsewhere():
+            return False
+        now = self.loop.time()
+        if self.left_since is None:
+            self.left_since = now
+        elif now > self.left_since + LEAVE_AT_MOST:
+            self.left_since, self.takes_until = None, now + TAKE_FOR
+        return now >= self.takes_until
 
     def begin(self, connection: socket) -> None:
         """Make a connection of an accepted socket."""
@@ -116,7 +151,7 @@ class Acceptor:
         """Close a connection that waits, for its descriptor, or accept no more for a moment."""
         descriptors.warn(self.warn)
         if not self.make_room() and not self.give_up_handshake():
-            self.pause()
+            self.pause(descriptors.SHORTAGE_PAUSE)
 
     def give_up_handshake(self) -> bool:
         """Close the connection whose TLS handshake has taken longest; return whether there was one."""
@@ -127,3 +162,10 @@ class Acceptor:
                 task.cancel()
                 return True
         return False
+
+
+def waits(listener: socket) -> bool:
+    """Tell whether a connection waits to be accepted."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))

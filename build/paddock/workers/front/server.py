@@ -23,7 +23,7 @@ from paddock.text.output import waiting
 from paddock.workers.base import IDLE_LINGER, BootingWorker
 from paddock.workers.front.accepting import Acceptor
 from paddock.workers.front.announced import Announcements, announced
-from paddock.workers.shared import announce_ready
+from paddock.workers.shared import announce_ready, capacity_of
 
 NO_TIME = 0.1
 """Seconds for what is in flight when there is no time left: enough for Uvicorn to see that nothing is."""
@@ -52,7 +52,8 @@ class Server(uvicorn.Server):
             if self.worker.cfg.proxy_protocol != "off":
                 cfg = self.worker.cfg
                 self.announcements = Announcements(cfg, self.limits, self.worker.told, self.server_state)
-            self.acceptor = Acceptor(sockets or [], self.connect, self.make_room, self.worker.log)
+            elsewhere = capacity_of(self.worker).is_better_elsewhere
+            self.acceptor = Acceptor(sockets or [], self.connect, self.make_room, elsewhere, self.worker.log)
             self.acceptor.start()
             # Not before: a startup that takes long is no hang, and has a time limit of its own.
             self.worker.watchdog.start()
