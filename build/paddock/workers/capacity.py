@@ -6,7 +6,8 @@ They accept from the same sockets, and the kernel wakes whoever waits, however m
 from __future__ import annotations
 
 import mmap
-import time
+from collections.abc import Callable
+from time import perf_counter
 
 SHUT, BUSY, FREE = range(3)
 """What a worker's byte says: no request is served soon, all threads are busy but get on, a thread waits."""
@@ -36,35 +37,43 @@ class Capacity:
         self.bytes = all_of_them
         self.place = place
         self.is_open = False
-        self.begun = 0.0
-        """The monotonic time when the last request began for which there was no other thread."""
+        self.is_full = False
+        self.filled = 0.0
+        self.last_begun: Callable[[], float] = lambda: 0.0
+        """Returns when a thread last began a request, by `perf_counter`."""
 
     def open(self) -> None:
         """Say, in the worker, that it serves from now on."""
         self.is_open = True
-        self.free()
+        self.write()
 
     def close(self) -> None:
         """Say, in the worker that stops or in the arbiter that has seen its end, that it serves no more."""
         self.is_open = False
-        self.bytes[self.place] = SHUT
+        self.write()
 
-    def free(self) -> None:
-        """Say that a thread waits for a request."""
-        if self.is_open:
-            self.bytes[self.place] = FREE
+    def tell(self, full: bool) -> None:
+        """Say, from any thread of the worker, whether all of its threads are busy from now on."""
+        if full:
+            self.filled = perf_counter()
+        self.is_full = full
+        self.write()
 
-    def busy(self) -> None:
-        """Say that a request began and left no thread that waits."""
-        self.begun = time.monotonic()
-        if self.is_open:
-            self.bytes[self.place] = BUSY
+    def write(self) -> int:
+        """Let the others see how it is, and return that."""
+        if not self.is_open:
+            state = SHUT
+        elif not self.is_full:
+            state = FREE
+        else:
+            begun = max(self.filled, self.last_begun())
+            state = BUSY if perf_counter() < begun + STUCK_AFTER else SHUT
+        self.bytes[self.place] = state
+        return state
 
     def is_better_elsewhere(self) -> bool:
         """Tell whether a new connection is better off with another worker."""
-        own = self.bytes[self.place]
+        own = self.write()
         if own == FREE:
             return False
-        if own == BUSY and time.monotonic() > self.begun + STUCK_AFTER:
-            own = self.bytes[self.place] = SHUT
         return self.bytes.find(bytes([FREE])) >= 0 or (own == SHUT and self.bytes.find(bytes([BUSY])) >= 0)

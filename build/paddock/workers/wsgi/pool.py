@@ -51,6 +51,8 @@ class Pool:
         self.slow = False
         """Whether recent requests were slow."""
         self.looking = False
+        self.began = 0.0
+        """When a thread last began with a job."""
 
     @property
     def busy(self) -> int:
@@ -148,7 +150,7 @@ class Pool:
                     job = waiting.popleft()
                 except IndexError:
                     break
-                began = perf_counter()
+                self.began = began = perf_counter()
                 job.serve()
                 self.slow = perf_counter() - began > LONG
             # What it holds shall not stay until the next one.

@@ -9,7 +9,7 @@ from typing import Any
 from paddock.settings.environment import own
 from paddock.workers.front.server import Server
 from paddock.workers.front.worker import LoopWorker
-from paddock.workers.shared import STUCK
+from paddock.workers.shared import STUCK, capacity_of
 from paddock.workers.wsgi.environ import Environs
 from paddock.workers.wsgi.exchange import Application
 from paddock.workers.wsgi.hooks import hooked
@@ -27,7 +27,9 @@ class ThreadWorker(LoopWorker):
         """Make what serves the application, once it is imported."""
         self.environs = Environs(self.cfg)
         self.body_buffer: int = own(self.cfg, "request_body_buffer")
-        self.pool = Pool(self.cfg.threads)
+        capacity = capacity_of(self)
+        self.pool = Pool(self.cfg.threads, capacity.tell)
+        capacity.last_begun = lambda: self.pool.began
 
     def application(self) -> Application:
         """Return the application as one of ASGI 3."""
@@ -65,6 +67,7 @@ class ThreadWorker(LoopWorker):
     def give_way(self) -> None:
         """Take no more requests: a successor does that, while the other threads finish theirs."""
         self.stuck = True
+        capacity_of(self).close()
         if self.server and self.server.acceptor:
             self.server.acceptor.leave_to_others()
         self.ask_for_replacement(STUCK)
