@@ -254,9 +254,6 @@ def test_root_path(serve, behind, clients, name, app, strips):
 
 
 SENDS = pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2"])
-FRONT = [ASGI]
-"""Applications of the worker classes that read the header before TLS."""
-
 CERTIFIED = {"CERTFILE": "/tls/tls.crt", "KEYFILE": "/tls/tls.key"}
 TO_TLS = "ssl verify none"
 
@@ -283,7 +280,7 @@ def test_proxy_protocol(announced, behind, clients, app, send):
                 assert connection.get("/items/7", headers=SPOOFED).json() == seen(client)
 
 
-@pytest.mark.parametrize("app", FRONT)
+@APPS
 @SENDS
 def test_proxy_protocol_before_tls(announced, behind, clients, app, send):
     container = announced(app, **CERTIFIED)
@@ -296,7 +293,7 @@ def test_proxy_protocol_before_tls(announced, behind, clients, app, send):
         container.wait_for_log(rf"(?m)^.*\b{re.escape(client)}\b.*/items/2\b")
 
 
-@pytest.mark.parametrize("app", FRONT)
+@APPS
 def test_proxy_protocol_at_a_unix_socket(announced, behind, clients, app):
     proxy = behind("haproxy", announced(app, PROXY_ALLOW_IPS="192.0.2.1"), way="unix", send="send-proxy-v2")
 
@@ -314,7 +311,7 @@ def test_proxy_protocol_of_a_websocket(announced, behind, clients, send, more):
     converse(proxy, until_the_client_closes)
 
 
-@pytest.mark.parametrize("app", FRONT)
+@APPS
 def test_what_the_balancers_clients_write_is_not_believed(announced, behind, clients, app):
     """HAProxy here, which is not in FORWARDED_ALLOW_IPS, stands for one that leaves HTTP alone."""
     proxy = behind("haproxy", announced(app, FORWARDED_ALLOW_IPS="192.0.2.1"), send="send-proxy-v2")

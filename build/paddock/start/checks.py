@@ -92,7 +92,7 @@ def kind_problems(cfg: Any, kind: Kind) -> list[Problem]:
     if cfg.uvicorn_http2 and worker not in CLASSES:
         hint = f"the worker class {worker} is not the image's: use GUNICORN_HTTP_PROTOCOLS=h2,h1"
         found.append(Problem("UVICORN_HTTP2", hint, "true"))
-    if cfg.proxy_protocol != "off" and worker == "uvicorn" and cfg.uvicorn_http == "zttp":
+    if cfg.proxy_protocol != "off" and worker in CLASSES and cfg.uvicorn_http == "zttp":
         found.append(
             Problem("PROXY_PROTOCOL", "UVICORN_HTTP=zttp has no part in it: use httptools or h11", cfg.proxy_protocol)
         )
