@@ -320,7 +320,8 @@ def test_what_the_balancers_clients_write_is_not_believed(announced, behind, cli
 
 
 def test_gunicorns_own_worker_class_reads_it(announced, behind, clients):
-    proxy = behind("haproxy", announced(ASGI, WORKER_CLASS="asgi"), send="send-proxy-v2")
+    container = announced(ASGI, WORKER_CLASS="asgi").allow("WORKER_CLASS=asgi is not the image's")
+    proxy = behind("haproxy", container, send="send-proxy-v2")
 
     for client, ipv6 in zip(clients, [False, True], strict=True):
         answer = proxy.ask("/items/7", SPOOFED, ipv6=ipv6)
