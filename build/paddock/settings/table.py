@@ -148,8 +148,8 @@ SETTINGS: tuple[Setting, ...] = (
         Integer(1, 1024),
         "4",
         PROCESSES,
-        "Threads in each worker. WSGI only: an ASGI worker has one event loop. 4 keep a worker busy while some wait "
-        "for a database.",
+        "Threads in each worker that call the application. WSGI only: an ASGI worker has one event loop. 4 keep a "
+        "worker busy while some wait for a database; clients, however slow, take none.",
         sets="threads",
     ),
     Setting(
@@ -157,7 +157,8 @@ SETTINGS: tuple[Setting, ...] = (
         Text("auto, uvicorn, gthread, another of Gunicorn's, or a dotted path", r"[\w.:#]+"),
         AUTO,
         PROCESSES,
-        "`auto` picks the image's Uvicorn worker for ASGI and `gthread` for WSGI. One that cannot serve the "
+        "`auto` picks the image's Uvicorn worker for ASGI and `gthread`, its threads, for WSGI; `sync` is the same. "
+        "Gunicorn's own have paths, such as `gunicorn.workers.gthread.ThreadWorker`. One that cannot serve the "
         "application is refused.",
         sets="worker_class",
     ),
@@ -166,8 +167,9 @@ SETTINGS: tuple[Setting, ...] = (
         Integer(0, 86400, "seconds"),
         "30",
         PROCESSES,
-        "A worker that is silent for so long is killed and replaced, with a traceback in the log; 0 never. Silent is "
-        "an event loop that does not turn, and a thread whose WSGI application shows nothing for its request.",
+        "A worker whose event loop does not turn for so long is killed and replaced, with a traceback in the log; 0 "
+        "never. One with a thread whose WSGI application has shown nothing of an answer for so long takes no more "
+        "requests and is replaced; what its other threads do is finished.",
         sets="timeout",
     ),
     Setting(
@@ -311,8 +313,7 @@ SETTINGS: tuple[Setting, ...] = (
         "30",
         LIMITS,
         "Seconds that may pass without a byte of a body that is not complete; then the connection is closed. 0 "
-        "without end. 30, because mobile networks pause for some seconds and come back, and a WSGI thread waits as "
-        "long.",
+        "without end. 30, because mobile networks pause for some seconds and come back.",
     ),
     Setting(
         "REQUEST_BODY_BUFFER",
@@ -337,8 +338,10 @@ SETTINGS: tuple[Setting, ...] = (
         Text("a path such as /api, in ASCII, without a slash at its end", r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+"),
         None,
         PROXIES,
-        "The path under which a proxy publishes the application, whether or not the proxy strips it.",
+        "The path under which a proxy publishes the application, whether or not the proxy strips it. `SCRIPT_NAME` is "
+        "Gunicorn's word for it.",
         sets="root_path",
+        aliases=("SCRIPT_NAME",),
     ),
     Setting(
         "PROXY_PROTOCOL",
