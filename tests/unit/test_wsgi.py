@@ -628,6 +628,54 @@ def test_only_the_application_can_be_stuck(serve: Any) -> None:
     wait_for(lambda: not served.worker.watchdog.requests)
 
 
+def test_early_hints(serve: Any) -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])
+        start_response("200 OK", [])
+        return [b"body"]
+
+    served = serve(application)
+
+    hints, _, answer = served.get().partition(b"\r\n\r\n")
+    assert hints == b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload"
+    assert body_of(answer) == b"body"
+    assert served.exchange(b"GET / HTTP/1.0\r\n\r\n").count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    ("header_map", "status", "seen"), [("drop", 200, ""), ("refuse", 400, None), ("dangerous", 200, "x")]
+)
+def test_names_with_underscores(serve: Any, header_map: str, status: int, seen: str | None) -> None:
+    found = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        found.append(environ.get("HTTP_X_FORWARDED_USER", ""))
+        start_response("200 OK", [])
+        return []
+
+    answer = serve(application, header_map=header_map).get(b"/", b"X_Forwarded_User: x")
+
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert found == ([] if seen is None else [seen])
+
+
+def test_hundreds_of_threads(serve: Any) -> None:
+    barrier = threading.Barrier(300)
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        barrier.wait(60)
+        start_response("200 OK", [])
+        return [b"together"]
+
+    served = serve(application, threads=300)
+    clients = [served.connect() for _ in range(300)]
+    for client in clients:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    for client in clients:
+        assert b"together" in receive_until(client, b"together")
+        client.close()
+
+
 def test_observers_know_what_was_sent(serve: Any) -> None:
     records: list[Any] = []
 

@@ -35,6 +35,11 @@ class Environs:
         self.base = {**base_environ(cfg), "wsgi.multithread": cfg.threads > 1, "SCRIPT_NAME": cfg.root_path}
         self.root = cfg.root_path
         self.passes_underscores = cfg.header_map == "dangerous"
+        self.refuses_underscores = cfg.header_map == "refuse"
+
+    def refuses(self, scope: Any) -> bool:
+        """Tell whether GUNICORN_HEADER_MAP wants a request refused, for a name of which the variable is another's."""
+        return self.refuses_underscores and any(b"_" in name for name, _ in scope["headers"])
 
     def of(self, scope: Any, body: Any, connection: Any) -> dict[str, Any]:
         """Return the environ of a request with an ASGI `scope`, a `body` to read, and the `connection` itself."""

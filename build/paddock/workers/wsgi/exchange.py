@@ -10,7 +10,7 @@ import re
 from _thread import LockType, allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from socket import socket
 from time import monotonic
@@ -100,6 +100,13 @@ def has_no_body(method: str, status: int) -> bool:
     return method == "HEAD" or status in (204, 304) or status < 200
 
 
+async def answer(send: Send, status: int, body: bytes) -> None:
+    """Send an answer that is not the application's."""
+    fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
 class Application:
     """A WSGI application as one of ASGI 3, which its threads serve. Made on the event loop's thread."""
 
@@ -111,8 +118,14 @@ class Application:
         self.requests: set[Any] = worker.watchdog.requests
         self.body_buffer: int = worker.body_buffer
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
-        """Return what is to be awaited, or, where all of the request is there, to be begun."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Return what is to be awaited: an exchange, which can be begun instead where all of the request is there."""
+        record: Any = send.__self__  # type: ignore[attr-defined]
+        if self.environs.refuses(scope):
+            return answer(send, 400, b"Bad Request")
+        if self.worker.pool.is_full and record.is_own:
+            # The image's own health check: whoever is busy is not sick.
+            return answer(send, 200, b"busy")
         return Exchange(self, scope, receive, send)
 
 
@@ -184,6 +197,7 @@ class Exchange:
         items: Any = None
         try:
             environ = application.environs.of(self.scope, self.input, Connection(self))
+            environ["wsgi.early_hints"] = self.hint
             items = application.call(environ, self.start_response)
             if not self.tunnel:
                 self.take(items)
@@ -241,6 +255,13 @@ class Exchange:
                 self.left = int(lengths[-1])
         self.status = code
         return self.write
+
+    def hint(self, headers: list[tuple[str, str]]) -> None:
+        """Send 103 Early Hints, as Gunicorn's `wsgi.early_hints`: https://www.rfc-editor.org/rfc/rfc8297"""
+        lines = [b"%b: %b\r\n" % field for field in encoded(headers)]
+        if self.scope["http_version"] == "1.1" and not self.begun:
+            head = b"HTTP/1.1 103 Early Hints\r\n%b\r\n" % b"".join(lines)
+            self.pool.call(partial(self.record.transport.write, head))
 
     def set_length(self, size: int) -> None:
         """Say how long the answer is, which the application has not."""

@@ -59,6 +59,11 @@ class Pool:
         """How many threads are at work."""
         return self.threads - len(self.idle)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no thread left for one more job."""
+        return self.busy >= self.most
+
     # On the event loop
 
     def soon(self, begin: Callable[[], None]) -> None:
@@ -87,7 +92,7 @@ class Pool:
                 if not self.wake():
                     break
                 left -= 1
-        if left and not self.looking and self.busy < self.most:
+        if left and not self.looking and not self.is_full:
             self.look_later()
 
     def look(self) -> None:
@@ -111,7 +116,7 @@ class Pool:
                 return False
             self.threads += 1
             Thread(target=self.work, name=f"paddock-wsgi-{self.threads}", daemon=True).start()
-        if self.busy >= self.most:
+        if self.is_full:
             self.say_full(True)
         return True
 
@@ -155,7 +160,7 @@ class Pool:
                 self.slow = perf_counter() - began > LONG
             # What it holds shall not stay until the next one.
             job = None
-            full = self.busy >= self.most
+            full = self.is_full
             idle.append(lock)
             if full:
                 self.say_full(False)
