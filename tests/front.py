@@ -27,6 +27,9 @@ class Recorder(asyncio.Transport):
         self.reading = True
         self.ended = False
         self.closed = False
+        self.aborted = False
+        self.unread = 0
+        """Bytes of what was written that the client has not taken."""
 
     @property
     def text(self) -> bytes:
@@ -40,7 +43,7 @@ class Recorder(asyncio.Transport):
         self.write(b"".join(parts))
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unread
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
@@ -57,7 +60,8 @@ class Recorder(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
-    abort = close
+    def abort(self) -> None:
+        self.closed = self.aborted = True
 
     def pause_reading(self) -> None:
         self.reading = False

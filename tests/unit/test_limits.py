@@ -37,7 +37,20 @@ async def app(scope, receive, send):
             await send({"type": "websocket.send", "text": message["text"]})
         return
     print("called", scope["path"], flush=True)
+    if scope["path"] in ("/parts", "/events"):
+        await send({"type": "http.response.start", "status": 200})
+        size, number, pause = (65536, 320, 0) if scope["path"] == "/parts" else (1000, 10000, 0.005)
+        for _ in range(number):
+            await send({"type": "http.response.body", "body": b"p" * size, "more_body": True})
+            await asyncio.sleep(pause)
+        await send({"type": "http.response.body"})
+        print("done", scope["path"], flush=True)
+        return
     body, kind = b"", "http.request"
+    if scope["path"] == "/whole":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"20971520")]})
+        await send({"type": "http.response.body", "body": bytes(20971520)})
+        return
     if scope["path"] == "/early":
         body = b"early"
     elif scope["path"] == "/late":
@@ -409,11 +422,11 @@ def a_later_head_has_its_own_time(server: Server) -> None:
 
 def a_slow_body_may_last(server: Server) -> None:
     with server.connect() as client, lasting(SHORT):
-        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\n\r\n")
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\nConnection: close\r\n\r\n")
         for _ in range(4):
             time.sleep(PAUSE)
-            client.sendall(b"z")
-        assert rest(client).endswith(b"4 bytes zzzz")
+            client.sendall(b"z" * 1000)
+        assert rest(client).endswith(b"4000 bytes zzzzzzzzzzzzzzzzzzzz")
 
 
 def a_body_that_stalls(server: Server) -> None:
@@ -467,6 +480,54 @@ def who_leaves_before_pipelined_answers(server: Server) -> None:
     time.sleep(SHORT + 0.8)
 
 
+def a_body_that_trickles(server: Server) -> None:
+    with server.connect() as client, lasting(SHORT):
+        client.settimeout(0.1)
+        client.sendall(b"POST /trickled HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n")
+        got, data = b"", b"-"
+        while data:
+            try:
+                got += (data := client.recv(65536))
+            except TimeoutError:
+                client.sendall(b"y")
+        check_refusal(got, 408)
+
+
+def an_answer_that_nobody_takes(server: Server) -> None:
+    for path, fields in ((b"/parts", b""), (b"/whole", b""), (b"/whole", b"Connection: close\r\n"), (b"/events", b"")):
+        with small(server) as client, lasting(SHORT):
+            client.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
+            is_cut_off(server, client)
+
+
+def is_cut_off(server: Server, client: socket.socket) -> None:
+    port, deadline = client.getsockname()[1], time.monotonic() + 60
+    said = f"Cut off 127.0.0.1:{port}: it took nothing of an answer for {SHORT:g} s, RESPONSE_TIMEOUT"
+    while said not in server.log():
+        assert time.monotonic() < deadline, server.log()
+        time.sleep(0.05)
+
+
+def an_answer_that_is_taken_slowly(server: Server) -> None:
+    with small(server) as client, lasting(2 * SHORT):
+        client.sendall(b"GET /parts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        got, slow_until = 0, time.monotonic() + 2 * SHORT
+        while data := client.recv(16384):
+            got += len(data)
+            if time.monotonic() < slow_until:
+                time.sleep(0.05)
+        assert got > 320 * 65536
+
+
+def small(server: Server) -> socket.socket:
+    """Return a client whose system takes no more for it than it has to."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(60)
+    client.connect(("127.0.0.1", server.port))
+    return client
+
+
 @contextmanager
 def lasting(seconds: float) -> Iterator[None]:
     """Whatever ends here does not end earlier. Nobody knows how much later on a busy machine."""
@@ -488,7 +549,12 @@ SCENARIOS: list[Scenario] = [
     a_slow_application_is_not_the_clients_fault,
     who_leaves_before_pipelined_answers,
 ]
-OF_ASGI: list[Scenario] = [a_websocket_is_left_alone]
+OF_ASGI: list[Scenario] = [
+    a_websocket_is_left_alone,
+    a_body_that_trickles,
+    an_answer_that_nobody_takes,
+    an_answer_that_is_taken_slowly,
+]
 OF_TLS: list[Scenario] = [a_handshake_of_a_byte, half_a_handshake]
 
 
@@ -497,7 +563,7 @@ def timed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Scenario, Future[None]]]:
     """All scenarios of a kind of server, at once, so that they wait together."""
-    short = {"REQUEST_HEAD_TIMEOUT": f"{SHORT:g}", "REQUEST_BODY_TIMEOUT": f"{SHORT:g}"}
+    short = dict.fromkeys(("REQUEST_HEAD_TIMEOUT", "REQUEST_BODY_TIMEOUT", "RESPONSE_TIMEOUT"), f"{SHORT:g}")
     with serving(tmp_path_factory.mktemp(f"{request.param}-timed"), request.param, **short) as running:
         scenarios = SCENARIOS + OF_ASGI * running.asgi + OF_TLS * running.tls
         with ThreadPoolExecutor(len(scenarios)) as pool:
@@ -530,7 +596,7 @@ def test_stalled_bodies_free_their_threads(tmp_path: Path) -> None:
 
 
 def test_tls_of_uvicorn(tmp_path: Path) -> None:
-    short = {"REQUEST_HEAD_TIMEOUT": "1", "REQUEST_BODY_TIMEOUT": "1"}
+    short = {"REQUEST_HEAD_TIMEOUT": "1", "REQUEST_BODY_TIMEOUT": "1", "RESPONSE_TIMEOUT": f"{SHORT:g}"}
     server = Server(tmp_path, ASGI, **CERTIFICATE, **short)
     try:
         for start in (b"", b"\x16"):
@@ -539,6 +605,10 @@ def test_tls_of_uvicorn(tmp_path: Path) -> None:
                 assert rest(client) == b""
         check_refusal(server.ask(head()[:-1]), 408)
         check_refusal(server.ask(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"), 408)
+        for path in (b"/parts", b"/whole"):
+            with server.connect() as client, lasting(SHORT):
+                client.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                is_cut_off(server, client)
     finally:
         server.stop()
     assert "Traceback" not in server.log()
@@ -571,12 +641,15 @@ def test_silent_connections_make_room(tmp_path: Path) -> None:
 
 def config(**values: Any) -> Any:
     given = {"limit_request_line": 4094, "limit_request_fields": 100, "limit_request_field_size": 8190, **values}
-    own = {key: SimpleNamespace(get=lambda: 7.0) for key in ("request_head_timeout", "request_body_timeout")}
+    own = {
+        key: SimpleNamespace(get=lambda: 7.0)
+        for key in ("request_head_timeout", "request_body_timeout", "response_timeout")
+    }
     return SimpleNamespace(settings=own, **given)
 
 
 def test_the_limits_are_those_of_gunicorns_parser() -> None:
-    assert Limits.of(config()) == Limits(4094, 100, 8190, 7.0, 7.0)
+    assert Limits.of(config()) == Limits(4094, 100, 8190, 7.0, 7.0, 7.0)
     assert Limits.of(config(limit_request_line=0)).line == 0
     assert Limits.of(config(limit_request_line=9999)).line == 8190
     none = Limits.of(config(limit_request_line=-1, limit_request_fields=0, limit_request_field_size=0))
@@ -592,10 +665,12 @@ def test_the_defaults_are_those_of_the_table() -> None:
             "LIMIT_REQUEST_FIELD_SIZE",
             "REQUEST_HEAD_TIMEOUT",
             "REQUEST_BODY_TIMEOUT",
+            "RESPONSE_TIMEOUT",
         )
     ]
     limits = Limits()
-    shown = (limits.line, limits.fields, limits.field_size, limits.head_timeout, limits.body_timeout)
+    sizes, times = (limits.line, limits.fields, limits.field_size), (limits.head_timeout, limits.body_timeout)
+    shown = (*sizes, *times, limits.response_timeout)
     assert defaults == [f"{value:g}" for value in shown]
 
 

@@ -17,6 +17,10 @@ CLOSE_LINGER = 2.0
 """Seconds that a client may go on sending after the last answer: closing at once would reset what it has not read yet
 (https://www.rfc-editor.org/rfc/rfc9112#section-9.6)."""
 
+BODY_RATE = 500
+"""Bytes of a body that must come in each second, on average over REQUEST_BODY_TIMEOUT; as with Apache's mod_reqtimeout:
+https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html"""
+
 PHRASES = {
     400: "Bad Request",
     403: "Forbidden",
@@ -36,6 +40,7 @@ class Limits:
     field_size: int = FIELD_SIZE
     head_timeout: float = 10.0
     body_timeout: float = 30.0
+    response_timeout: float = 60.0
 
     @classmethod
     def of(cls, cfg: Any) -> Limits:
@@ -47,6 +52,7 @@ class Limits:
             field_size=cfg.limit_request_field_size if cfg.limit_request_field_size > 0 else FIELD_SIZE,
             head_timeout=own(cfg, "request_head_timeout"),
             body_timeout=own(cfg, "request_body_timeout"),
+            response_timeout=own(cfg, "response_timeout"),
         )
 
     @property

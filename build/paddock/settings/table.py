@@ -312,8 +312,19 @@ SETTINGS: tuple[Setting, ...] = (
         Seconds(),
         "30",
         LIMITS,
-        "Seconds that may pass without a byte of a body that is not complete; then the connection is closed. 0 "
-        "without end. 30, because mobile networks pause for some seconds and come back.",
+        "Seconds that may pass without a byte of a body that is not complete, and over which at least 500 bytes a "
+        "second must come; then the connection is closed, with a 408 if no answer has begun. 0 without end. It does "
+        "not count while the application reads nothing. 30, because mobile networks pause for some seconds and come "
+        "back.",
+    ),
+    Setting(
+        "RESPONSE_TIMEOUT",
+        Seconds(),
+        "60",
+        LIMITS,
+        "Seconds for which a client may take nothing of an answer, or of a stream of events; then it is cut off. 0 "
+        "without end. One that takes a little now and then may go on for as long as it likes. 60, as long as nginx "
+        "waits (`send_timeout`).",
     ),
     Setting(
         "REQUEST_BODY_BUFFER",

@@ -243,6 +243,7 @@ OWN_CLASSES_ONLY = (
     "metrics_bind",
     "request_head_timeout",
     "request_body_timeout",
+    "response_timeout",
 )
 """Settings that Gunicorn's own worker classes know nothing of."""
 

@@ -81,6 +81,8 @@ class H11(Limited, H11Protocol):
     def on_head(self) -> None:
         """A head is complete: the time of another one counts anew."""
         self.watched = None
+        if not self.follows:
+            self.follow()
         if self.cycle is not None and self.cycle.response_complete:
             # Uvicorn does not take note of the end of a body that came after the answer.
             self.cycle.more_body = False

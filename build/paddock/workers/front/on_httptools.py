@@ -160,7 +160,7 @@ class HttpTools(Limited, HttpToolsProtocol):
             return
         if self.pending > self.fine and not self.refused and not self.upgraded:
             self.bound()
-        self.watch_on()
+        self.watch_on(fed)
 
     def feed(self, data: bytes | memoryview) -> None:
         """Let the parser read; a request that would change to another protocol, but will not, is read as any other.
@@ -213,6 +213,10 @@ class HttpTools(Limited, HttpToolsProtocol):
             return HEAD
         return BODY if cycle.more_body and not cycle.response_complete else None
 
+    def answering(self) -> Any:
+        """Return the cycle whose answer is due, or was the last."""
+        return self.serving
+
     def has_begun(self) -> bool:
         """Tell whether a byte of the head that is due has come."""
         return self.scope is not None
@@ -239,6 +243,8 @@ class HttpTools(Limited, HttpToolsProtocol):
         if self.given is not None:
             # The application sees all that the client has sent.
             self.headers[:], self.given = self.given, None
+        if not self.follows:
+            self.follow()
         HttpToolsProtocol.on_headers_complete(self)
         if len(self.pipeline) >= WAITING:
             self.flow.full = True

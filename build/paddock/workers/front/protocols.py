@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from paddock.http.limits import CLOSE_LINGER, PHRASES, Limits, answer
+from paddock.http.limits import BODY_RATE, CLOSE_LINGER, PHRASES, Limits, answer
 from paddock.http.record import Observers
+from paddock.workers.front.delivery import Delivery
 
 HEAD = "head"
 BODY = "body"
@@ -23,6 +24,9 @@ BODY = "body"
 SWEEP = 0.5
 """Seconds between two looks at incomplete requests, and between the end of a client's time and its refusal: what it
 sent may wait in the kernel, since an event loop that the application has blocked runs timers before it reads."""
+
+LOOKS = 10
+"""Looks at an answer within RESPONSE_TIMEOUT: a client is cut off no later than a tenth of it after it."""
 
 READ = 256 * 1024
 """The most that asyncio and uvloop read at once."""
@@ -70,11 +74,25 @@ class Flow(FlowControl):
 
     full = False
     """Whether so much waits that nothing more is to be read."""
+    was_paused = False
+    """Whether nothing was read for a time, since somebody looked."""
+    was_resumed = False
+    """Whether writing went on after a pause, since somebody looked."""
+
+    def pause_reading(self) -> None:
+        """Read no more for a time."""
+        self.was_paused = True
+        super().pause_reading()
 
     def resume_reading(self) -> None:
         """Go on reading, unless enough waits."""
         if not self.full:
             super().resume_reading()
+
+    def resume_writing(self) -> None:
+        """Let the application go on: the client has taken something."""
+        self.was_resumed = True
+        super().resume_writing()
 
 
 class Limited(Base):
@@ -90,7 +108,15 @@ class Limited(Base):
     watched: str | None = None
     """What `since` counts for. None: whatever comes next begins anew."""
     since = 0.0
-    """When the head began, or when the last byte of the body came."""
+    """When the head began, or the span over which the body's pace is looked at."""
+    came_at = 0.0
+    """When the last byte of the body came."""
+    came = 0
+    """Bytes of the body since `since`."""
+    follows = False
+    """Whether the clock looks at the answers."""
+    quiet: Any = None
+    """The cycle that was not writing, at the last look."""
     lingering: asyncio.TimerHandle | None = None
     glanced = False
     refused = False
@@ -105,6 +131,7 @@ class Limited(Base):
         """Start the clock: a connection that says nothing is not kept, and a TLS handshake is part of its time."""
         super().connection_made(transport)
         self.flow = Flow(transport)
+        self.delivery = Delivery()
         self.watch(HEAD, self.accepted)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -121,18 +148,21 @@ class Limited(Base):
         if self.refused:
             return
         super().data_received(data)
-        self.watch_on()
+        self.watch_on(len(data))
 
-    def watch_on(self) -> None:
-        """Set the clock for what is still to come."""
+    def watch_on(self, size: int) -> None:
+        """Set the clock for what is still to come behind so many bytes."""
         if self.refused or self.upgraded:
             return
         stage = self.stage()
         if stage is None:
             self.watched = None
             self.keep_idle()
-        elif stage is BODY or stage != self.watched:
+        elif stage != self.watched:
             self.watch(stage)
+        elif stage is BODY:
+            self.came_at = self.loop.time()
+            self.came += size
 
     def stage(self) -> str | None:
         """Return which part of a request is incomplete, if any."""
@@ -171,7 +201,8 @@ class Limited(Base):
     def watch(self, stage: str, since: float | None = None) -> None:
         """Count the time of `stage`, from now unless it began before."""
         self.watched = stage
-        self.since = self.loop.time() if since is None else since
+        self.since = self.came_at = self.loop.time() if since is None else since
+        self.came, self.glanced = 0, False
         if allowed := self.allowed(stage):
             self.clock.set(self, self.since + allowed)
 
@@ -180,31 +211,94 @@ class Limited(Base):
         return self.limits.head_timeout if stage is HEAD else self.limits.body_timeout
 
     def look(self, now: float) -> None:
-        """Refuse a client whose time is over."""
+        """Be done with a client whose time is over."""
         stage = self.stage()
-        if stage is None or stage != self.watched or self.transport.is_closing():
-            return
+        if stage and stage == self.watched and not self.refused and not self.transport.is_closing():
+            self.look_at_request(stage, now)
+        if self.follows:
+            self.look_at_answer(now)
+
+    def look_at_request(self, stage: str, now: float) -> None:
+        """Refuse a client that does not complete its request."""
         if not (allowed := self.allowed(stage)):
             return
-        if self.flow.read_paused or self.pipeline or (stage is BODY and self.cycle.waiting_for_100_continue):
-            # Not the client's fault: nobody reads, or it waits to be asked.
-            self.since = now
-        if now < self.since + allowed:
+        if self.is_excused(stage):
+            self.watch(stage, now)
+        elif now < (due := min(self.since, self.came_at) + allowed):
             self.glanced = False
-            self.clock.set(self, self.since + allowed)
+            self.clock.set(self, due)
+        elif stage is BODY and now < self.came_at + allowed and self.came >= allowed * BODY_RATE:
+            self.since, self.came, self.glanced = now, 0, False
+            self.clock.set(self, self.came_at + allowed)
         elif not self.glanced:
             self.glanced = True
             self.clock.set(self, now)
         elif stage is BODY:
-            self.refuse(408, f"no byte of the body for {allowed:g} s, REQUEST_BODY_TIMEOUT")
+            self.refuse(
+                408,
+                f"{self.came} bytes of the body in {allowed:g} s, REQUEST_BODY_TIMEOUT, "
+                f"in which {allowed * BODY_RATE:g} have to come",
+            )
         elif self.has_begun():
             self.refuse(408, f"no complete head within {allowed:g} s, REQUEST_HEAD_TIMEOUT")
         else:
             self.transport.close()
 
+    def is_excused(self, stage: str) -> bool:
+        """Tell whether it is not the client's fault that nothing came: nobody reads, or it waits to be asked."""
+        if stage is HEAD:
+            return self.flow.read_paused or bool(self.pipeline)
+        was_paused, self.flow.was_paused = self.flow.was_paused, False
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            # For a part of the time until the next look, too.
+            self.flow.was_paused = True
+        return was_paused or self.flow.was_paused or bool(self.pipeline)
+
+    def follow(self) -> None:
+        """Look at the answers now and then, until there is none that the client has not taken."""
+        if allowed := self.limits.response_timeout:
+            self.follows = True
+            self.clock.set(self, self.loop.time() + allowed / LOOKS)
+
+    def look_at_answer(self, now: float) -> None:
+        """Cut a client off that takes nothing of its answer."""
+        cycle, flow, allowed = self.answering(), self.flow, self.limits.response_timeout
+        over = cycle is None or cycle.response_complete or self.transport.is_closing()
+        quiet = cycle if over or flow.write_paused else None
+        rests = quiet is not None and quiet is self.quiet and not flow.was_resumed
+        self.quiet, flow.was_resumed = quiet, False
+        if self.delivery.look(self.transport, now, rests) >= allowed:
+            self.cut_off()
+        elif self.delivery.left or not over:
+            self.clock.set(self, now + allowed / LOOKS)
+        else:
+            self.follows, self.quiet = False, None
+
+    def answering(self) -> Any:
+        """Return the cycle whose answer is due, or was the last."""
+        return self.cycle
+
+    def cut_off(self) -> None:
+        """Close the connection of a client that takes nothing, whatever is left for it."""
+        cycle, left = self.answering(), self.delivery.left
+        self.logger.info(
+            "Cut off %s: it took nothing of an answer for %g s, RESPONSE_TIMEOUT; %d bytes are left",
+            self.name(),
+            self.limits.response_timeout,
+            left,
+        )
+        if cycle is not None and not cycle.response_complete:
+            # What the log will say.
+            cycle.sent = max(0, cycle.sent - left)
+        self.transport.abort()
+
     def has_begun(self) -> bool:
         """Tell whether a byte of the head that is due has come."""
         raise NotImplementedError
+
+    def name(self) -> str:
+        """Return what the log calls the client."""
+        return f"{self.client[0]}:{self.client[1]}" if self.client else "a client"
 
     # The refusal
 
@@ -217,9 +311,7 @@ class Limited(Base):
         """Answer with `status` where an answer can still be told from others, tell the application, and close."""
         self.refused = True
         self.flow.full = False
-        self.clock.due.pop(self, None)
-        client = f"{self.client[0]}:{self.client[1]}" if self.client else "a client"
-        self.logger.info("Refused %s with %d: %s", client, status, reason)
+        self.logger.info("Refused %s with %d: %s", self.name(), status, reason)
         cycle = self.cycle
         if cycle is not None and cycle.more_body and self.stage() is not HEAD:
             if cycle.response_started or self.pipeline:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import signal
-import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from paddock.text.output import waiting
 from paddock.workers.base import IDLE_LINGER, BootingWorker
 from paddock.workers.front.accepting import Acceptor
 from paddock.workers.front.announced import Announcements, announced
+from paddock.workers.front.delivery import queued
 from paddock.workers.shared import announce_ready, capacity_of
 
 NO_TIME = 0.1
@@ -175,7 +174,7 @@ class Server(uvicorn.Server):
             for connection in self.server_state.connections - told:
                 if connection in closed:
                     # TLS waits for the client to close it, too; one that keeps its connection for later does not look.
-                    if now >= closed[connection] + IDLE_LINGER and is_delivered(connection.transport):
+                    if now >= closed[connection] + IDLE_LINGER and not queued(connection.transport):
                         connection.transport.abort()
                 elif not is_idle(connection):
                     # HTTP/2 says which request was the last: the client takes the next one elsewhere.
@@ -214,14 +213,3 @@ def is_sending(transport: asyncio.Transport) -> bool:
     """Tell whether a client has sent what nobody has read yet."""
     connection = transport.get_extra_info("socket")
     return connection is not None and connection.fileno() >= 0 and waiting(connection.fileno()) > 0
-
-
-def is_delivered(transport: asyncio.Transport) -> bool:
-    """Tell whether the client's system has acknowledged all that was written.
-
-    https://man7.org/linux/man-pages/man7/tcp.7.html, SIOCOUTQ
-    """
-    connection = transport.get_extra_info("socket")
-    if connection is None or connection.fileno() < 0:
-        return True
-    return not any(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
