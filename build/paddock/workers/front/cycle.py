@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 else:
     Base = object
 
+STATUSES = range(100, 600)
+"""https://www.rfc-editor.org/rfc/rfc9110#section-15"""
+
 HEALTH_CHECK = (b"user-agent", HEALTH_AGENT.encode())
 
 
@@ -194,8 +197,8 @@ class Cycle(Asked, Base):
         """Send a part of the answer, and take note of it."""
         if not self.response_started:
             if message["type"] == "http.response.start":
-                self.status = message["status"]
-                message = {**message, "headers": list(message.get("headers", ()))}
+                self.status = whole(message["status"])
+                message = {**message, "status": self.status, "headers": list(message.get("headers", ()))}
                 self.answer = message["headers"]
                 if self.id_header:
                     self.default_headers = self.default_headers + self.id_fields()
@@ -265,8 +268,8 @@ class WebSocket(Asked):
         elif kind == "websocket.close":
             self.status = self.status or NOT_ACCEPTED
         elif kind == "websocket.http.response.start":
-            self.status = message["status"]
-            message = self.identified(message)
+            self.status = whole(message["status"])
+            message = self.identified({**message, "status": self.status})
         elif kind == "websocket.http.response.body":
             self.sent += len(message.get("body", b""))
         await self._send(message)
@@ -275,6 +278,26 @@ class WebSocket(Asked):
         """Return the message that begins an answer, with the request's id."""
         self.answer = list(message.get("headers", ()))
         return {**message, "headers": [*self.answer, *self.id_fields()]}
+
+
+def failing(error: Exception) -> Any:
+    """Return an application that fails with an `error` which came when the real one was to be called."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    return application
+
+
+def whole(status: Any) -> int:
+    """Return the status of an answer as an int, before anything is written that it stands in.
+
+    Raises:
+        RuntimeError: when it is none of HTTP's.
+    """
+    if not isinstance(status, int | float) or status not in STATUSES:
+        raise RuntimeError(f"Invalid HTTP status: {status!r}")
+    return int(status)
 
 
 def decoded(fields: Any) -> list[tuple[str, str]]:

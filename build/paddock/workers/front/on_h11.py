@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from paddock.http.limits import Limits
+from paddock.workers.front.cycle import failing
 from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, Flow, Limited
 
 
@@ -102,7 +104,16 @@ class H11(Limited, H11Protocol):
 
     def handle_events(self) -> None:
         """Go on with what has come; read no more where enough waits behind a request."""
-        super().handle_events()
+        try:
+            super().handle_events()
+        except Exception as error:
+            # The loop's task factory has failed.
+            cycle: Any = self.cycle
+            if cycle is None or cycle.response_complete or cycle in cycle.in_flight:
+                raise
+            task = asyncio.Task(cycle.run(failing(error)), loop=self.loop)
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         self.flow.full = self.conn.their_state is h11.DONE and self.conn.is_full and not self.refused
 
     def on_response_complete(self) -> None:

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from paddock.workers.front.cycle import Cycle
+from paddock.workers.front.cycle import STATUSES, Cycle, failing, whole
 from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Limited, give_up
 
 
@@ -281,7 +281,11 @@ class HttpTools(Limited, HttpToolsProtocol):
             if task.done():
                 return
         else:
-            task = loop.create_task(coroutine, context=context)
+            try:
+                task = loop.create_task(coroutine, context=context)
+            except Exception as error:
+                coroutine.close()
+                task = asyncio.Task(self.serving.run(failing(error)), loop=loop, context=context)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -348,6 +352,8 @@ class HttpToolsCycle(Cycle, Base):
     """Mixed into Uvicorn's class for httptools, in place of its `send`."""
 
     transport: Cork  # type: ignore[assignment]
+    until_close = False
+    """Whether the answer ends where the connection does."""
 
     async def send(self, message: Any) -> None:
         """Send a part of the answer, and take note of it.
@@ -372,6 +378,8 @@ class HttpToolsCycle(Cycle, Base):
 
     def write_head(self, status: int, fields: list[tuple[bytes, bytes]], line: bytes | None = None) -> None:
         """Write the status line, which may be the application's own, and the header fields."""
+        if type(status) is not int or status not in STATUSES:
+            status = whole(status)
         self.response_started, self.waiting_for_100_continue = True, False
         self.status, self.answer = status, fields
         closes = False
@@ -379,12 +387,18 @@ class HttpToolsCycle(Cycle, Base):
         if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
             raise RuntimeError("Invalid HTTP header value.")
         for name, value in self.default_headers + self.id_fields() + fields:
-            name = field_name(name)
+            try:
+                name = field_name(name)
+            except TypeError:
+                # A bytearray, which no cache can find.
+                name = field_name(bytes(name))
             if name == b"content-length":
                 if self.chunked_encoding is None:
                     self.expected_content_length = int(value.decode())
                     self.chunked_encoding = False
             elif name == b"transfer-encoding":
+                if self.is_old():
+                    continue
                 if value.lower() == b"chunked":
                     self.expected_content_length = 0
                     self.chunked_encoding = True
@@ -397,16 +411,24 @@ class HttpToolsCycle(Cycle, Base):
             # Its length is that of an answer which would have a body.
             self.expected_content_length = 0
         elif self.chunked_encoding is None and self.scope["method"] != "HEAD" and status >= 200:
-            self.chunked_encoding = True
-            content.append(b"transfer-encoding: chunked\r\n")
+            if self.is_old():
+                self.until_close = True
+            else:
+                self.chunked_encoding = True
+                content.append(b"transfer-encoding: chunked\r\n")
         content.append(b"\r\n")
         self.transport.hold(b"".join(content))
+
+    def is_old(self) -> bool:
+        """Tell whether the client speaks HTTP/1.0: it knows no chunks, and its connection ends with the answer."""
+        return bool(self.scope["http_version"] == "1.0")
 
     def write_body(self, body: bytes, more: bool) -> None:
         """Write a part of the body; the last one completes the answer."""
         head_only = self.scope["method"] == "HEAD"
         size = 0 if head_only else len(body)
-        left = 0 if head_only or self.chunked_encoding else self.expected_content_length - size
+        boundless = head_only or self.chunked_encoding or self.until_close
+        left = 0 if boundless else self.expected_content_length - size
         if left < 0:
             raise RuntimeError("Response content longer than Content-Length")
         self.expected_content_length = left
