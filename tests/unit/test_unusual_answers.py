@@ -12,6 +12,7 @@ import pytest
 from front import connected, front, turn_until
 from paddock.http.record import Observers
 from paddock.metrics.slots import Counter, Slots
+from paddock.workers.front.protocols import HALF_CLOSED
 
 HTTP = pytest.mark.parametrize("http", ["auto", "h11"])
 
@@ -147,3 +148,79 @@ def test_a_task_factory_that_fails(http: str, caplog: pytest.LogCaptureFixture) 
         asyncio.run(main())
     assert "no more tasks" in caplog.text
     assert (slots.total().statuses("GET")["5xx"], slots.total().in_flight) == (1, 0)
+
+
+# --- Clients that have said all ---
+
+
+def factory_of(eager: bool) -> Any:
+    """Return a task factory of an application's own, which may be Python's eager one."""
+    if eager:
+        return getattr(asyncio, "eager_task_factory", None)
+    return lambda loop, coroutine, **options: asyncio.Task(coroutine, loop=loop, **options)
+
+
+@HTTP
+@pytest.mark.parametrize("factory", [None, factory_of(False), factory_of(True)])
+@pytest.mark.parametrize("requests", [1, 3])
+def test_a_half_closed_client_gets_its_answers(http: str, factory: Any, requests: int) -> None:
+    async def main() -> None:
+        application = Answering(fields=[(b"content-length", b"5")])
+        application.may_answer.clear()
+        asyncio.get_running_loop().set_task_factory(factory)
+        made, client = connected(protocol, application)
+        client.send(GET * requests)
+        # In the same turn, before the application is called.
+        assert made.eof_received()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert application.heard == ["http.request"]
+        assert not client.closed
+        application.may_answer.set()
+        await turn_until(lambda: client.closed)
+        assert client.text.count(b"hello") == requests
+
+    with front(http) as protocol:
+        asyncio.run(main())
+
+
+@HTTP
+def test_who_has_closed_may_have_left(http: str) -> None:
+    """After a while the application is told so."""
+
+    async def main() -> None:
+        application = Answering()
+        application.may_answer.clear()
+        made, client = connected(protocol, application)
+        client.send(GET)
+        await turn_until(lambda: application.heard)
+        assert made.eof_received()
+        now = asyncio.get_running_loop().time()
+        made.look(now + HALF_CLOSED / 2)
+        assert not client.closed
+        made.look(now + HALF_CLOSED + 0.1)
+        assert client.closed
+        made.connection_lost(None)
+        application.may_answer.set()
+        await turn_until(lambda: not made.tasks)
+        assert not client.text
+
+    with front(http) as protocol:
+        asyncio.run(main())
+
+
+@HTTP
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nab"], ids=range(3)
+)
+def test_half_a_request_gets_none(http: str, sent: bytes) -> None:
+    async def main() -> None:
+        made, client = connected(protocol, Answering())
+        if sent:
+            client.send(sent)
+        assert not made.eof_received()
+        made.connection_lost(None)
+        await turn_until(lambda: not made.tasks)
+
+    with front(http) as protocol:
+        asyncio.run(main())

@@ -69,7 +69,7 @@ class BoundedConnection(h11.Connection):
         return len(data) > allowed + 4 and b"\n" not in data[: allowed + 4].lstrip()
 
 
-class H11(Limited, H11Protocol):
+class H11(Limited, H11Protocol):  # type: ignore[misc]
     """With h11, which keeps a head until it is complete, and bounds it."""
 
     conn: BoundedConnection
@@ -120,6 +120,8 @@ class H11(Limited, H11Protocol):
         """Go on with what waits."""
         self.flow.full = False
         super().on_response_complete()
+        if self.half_closed is not None and self.cycle.response_complete:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser could not understand or what exceeds a limit."""

@@ -100,9 +100,10 @@ class HttpTools(Limited, HttpToolsProtocol):
         self.cork = Cork(transport)
         super().connection_made(self.cork)  # type: ignore[arg-type]
 
-    def eof_received(self) -> None:
-        """Write what is held before the transport closes, as it does after this."""
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Write what is held before the transport closes, as it may do after this."""
         self.cork.flush()
+        return super().eof_received()
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
         """Hand the connection over as it is."""
@@ -307,6 +308,9 @@ class HttpTools(Limited, HttpToolsProtocol):
     def keep_idle(self) -> None:
         """Begin to count the time until the next request."""
         if self.cycle.response_complete and not self.transport.is_closing():
+            if self.half_closed is not None:
+                self.transport.close()
+                return
             self.idle_since = self.loop.time()
             if self.timeout_keep_alive_task is None:
                 self.set_timer(self.timeout_keep_alive)

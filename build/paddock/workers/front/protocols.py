@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from paddock.http.limits import BODY_RATE, CLOSE_LINGER, PHRASES, Limits, answer
 from paddock.http.record import Observers
-from paddock.workers.front.delivery import Delivery
+from paddock.workers.front.delivery import Delivery, acknowledged
 
 HEAD = "head"
 BODY = "body"
@@ -24,6 +24,10 @@ BODY = "body"
 SWEEP = 0.5
 """Seconds between two looks at incomplete requests, and between the end of a client's time and its refusal: what it
 sent may wait in the kernel, since an event loop that the application has blocked runs timers before it reads."""
+
+HALF_CLOSED = 1.0
+"""Seconds for which a client that has closed its side is kept without taking anything: one that has left looks alike,
+and who serves it shall know."""
 
 LOOKS = 10
 """Looks at an answer within RESPONSE_TIMEOUT: a client is cut off no later than a tenth of it after it."""
@@ -115,6 +119,10 @@ class Limited(Base):
     """Bytes of the body since `since`."""
     follows = False
     """Whether the clock looks at the answers."""
+    half_closed: float | None = None
+    """When the client closed its side, or took something after that."""
+    taken_then = 0
+    """Bytes that it had taken then."""
     quiet: Any = None
     """The cycle that was not writing, at the last look."""
     lingering: asyncio.TimerHandle | None = None
@@ -168,6 +176,31 @@ class Limited(Base):
         """Return which part of a request is incomplete, if any."""
         raise NotImplementedError
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection of a client that has said all, as long as it has an answer to come.
+
+        TLS does not know that: https://docs.python.org/3/library/asyncio-protocol.html#asyncio.Protocol.eof_received
+        """
+        cycle = self.answering()
+        if self.scheme == "https" or self.refused or cycle is None or cycle.response_complete:
+            return False
+        if self.stage() is BODY and cycle is self.cycle:
+            return False
+        self.half_closed, self.taken_then = self.loop.time(), acknowledged(self.transport)
+        self.clock.set(self, self.half_closed + HALF_CLOSED)
+        return True
+
+    def look_at_half_closed(self, since: float, now: float) -> None:
+        """Close the connection of a client that may have left: it has got nothing for a while that it could take."""
+        taken = acknowledged(self.transport)
+        if taken != self.taken_then:
+            self.half_closed = since = now
+            self.taken_then = taken
+        if now < since + HALF_CLOSED:
+            self.clock.set(self, since + HALF_CLOSED)
+        else:
+            self.transport.close()
+
     def keep_idle(self) -> None:
         """Set the keep-alive timeout again, which Uvicorn gives up for the rest of a body that nobody wants."""
         if self.cycle.response_complete and self.timeout_keep_alive_task is None and not self.transport.is_closing():
@@ -215,6 +248,8 @@ class Limited(Base):
         stage = self.stage()
         if stage and stage == self.watched and not self.refused and not self.transport.is_closing():
             self.look_at_request(stage, now)
+        if self.half_closed is not None and not self.transport.is_closing():
+            self.look_at_half_closed(self.half_closed, now)
         if self.follows:
             self.look_at_answer(now)
 
