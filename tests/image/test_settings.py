@@ -543,9 +543,16 @@ def test_uvicorn_loop_and_http(serve, environment, loop, protocol):
 
 
 def test_uvicorn_limit_concurrency(serve):
-    container = serve(ASGI, {"UVICORN_LIMIT_CONCURRENCY": "2"}, allow=("Exceeded concurrency limit",))
-    with raw(container, b"GET /wait?seconds=3600 HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+    settings = {"UVICORN_LIMIT_CONCURRENCY": "1", "READY_PATH": "/ready"}
+    container = serve(ASGI, settings, allow=("UVICORN_LIMIT_CONCURRENCY allows",))
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(raw(container, b""))
+        assert container.get().status_code == 200
+        stack.enter_context(raw(container, b"GET /wait?seconds=3600 HTTP/1.1\r\nHost: localhost\r\n\r\n"))
         wait_until(lambda: container.get().status_code == 503, "no room")
+        assert container.get("/ready").status_code == 200
+        assert container.run("paddock", "health").startswith("healthy: ")
     wait_until(lambda: container.get().status_code == 200, "room again")
 
 

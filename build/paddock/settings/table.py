@@ -590,7 +590,8 @@ SETTINGS: tuple[Setting, ...] = (
         Integer(1),
         None,
         UVICORN,
-        "Answer 503 beyond so many connections or tasks in one worker.",
+        "Answer 503 while so many requests run in one worker. Connections that ask for nothing do not count, nor do "
+        "WebSockets; the health check and `READY_PATH` are answered in any case.",
     ),
     Setting(
         "UVICORN_PROXY_HEADERS",

@@ -27,6 +27,7 @@ from uvicorn.config import HTTP_PROTOCOLS, LIFESPAN, LOOP_FACTORIES, WS_PROTOCOL
 from uvicorn.importer import import_from_string
 
 from paddock.http import forwarded, ids, root_path
+from paddock.http.concurrency import limited
 from paddock.http.limits import Limits
 from paddock.http.readiness import in_front
 from paddock.settings.environment import own
@@ -175,6 +176,8 @@ class LoopWorker(BootingWorker):
         """Return the arguments of `uvicorn.Config` for this worker's configuration."""
         cfg = self.cfg
         application = self.application()
+        if most := own(cfg, "uvicorn_limit_concurrency"):
+            application = limited(application, most)
         if path := own(cfg, "ready_path"):
             application = in_front(application, path, lambda: not self.draining)
         if cfg.root_path:
@@ -202,8 +205,8 @@ class LoopWorker(BootingWorker):
             options["ssl_context_factory"] = lambda config, default: tls_context(cfg, config)
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
-        # Believing proxies is the matter of `forwarded`, not of Uvicorn's own middleware.
-        return options | {"http": self.protocol(options["http"]), "proxy_headers": False}
+        # Believing proxies and counting requests are not left to Uvicorn.
+        return options | {"http": self.protocol(options["http"]), "proxy_headers": False, "limit_concurrency": None}
 
     def protocol(self, http: str) -> Any:
         """Return what Uvicorn shall take for a value of UVICORN_HTTP."""
