@@ -192,7 +192,13 @@ def test_any_other_setting_of_gunicorn(variable: str, text: str, value: object) 
 
 
 def test_other_holds_nothing_of_the_table() -> None:
-    given_by_the_image = {"logger_class", "control_socket_disable", "secure_scheme_headers", "forwarder_headers"}
+    given_by_the_image = {
+        "logger_class",
+        "control_socket_disable",
+        "worker_connections",
+        "secure_scheme_headers",
+        "forwarder_headers",
+    }
     assert set(resolve({"WORKERS": "2"}).other) == given_by_the_image
 
 

@@ -624,17 +624,49 @@ def test_tls_of_uvicorn_has_the_other_limits(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_silent_connections_make_room(tmp_path: Path) -> None:
-    server = Server(tmp_path, WSGI, GUNICORN_WORKER_CONNECTIONS="50")
-    try:
-        with ExitStack() as stack:
-            for _ in range(200):
-                stack.enter_context(server.connect())
-            for _ in range(5):
-                assert server.get().startswith(b"HTTP/1.1 200 ")
+@pytest.mark.parametrize("kind", ["httptools", "h11"])
+def test_silent_connections_make_room(tmp_path: Path, kind: str) -> None:
+    with serving(tmp_path, kind, GUNICORN_WORKER_CONNECTIONS="50") as server, ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(server.connect())
+        for _ in range(5):
+            assert server.get().startswith(b"HTTP/1.1 200 ")
         assert server.log().count("closing those that send no request") == 1
-    finally:
-        server.stop()
+
+
+@pytest.mark.parametrize("kind", ["httptools", "h11"])
+def test_who_makes_room(tmp_path: Path, kind: str) -> None:
+    """Those that are idle, before those whose request has begun."""
+    with serving(tmp_path, kind, GUNICORN_WORKER_CONNECTIONS="8") as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(8)]
+        begun, idle = clients[:4], clients[4:]
+        for client in begun:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        for client in idle:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            one(client)
+        for _ in range(4):
+            new = stack.enter_context(server.connect())
+            new.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+            clients.append(new)
+        for client in idle:
+            with suppress(ConnectionError):
+                assert client.recv(1) == b""
+        for client in begun:
+            client.sendall(b"\r\n")
+            assert b" 200 " in one(client)
+        for client in clients[8:]:
+            assert b" 200 " in one(client)
+
+
+@pytest.mark.parametrize("kind", ["httptools", "h11"])
+def test_where_all_are_served_others_wait(tmp_path: Path, kind: str) -> None:
+    with serving(tmp_path, kind, GUNICORN_WORKER_CONNECTIONS="4") as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(6)]
+        for client in clients:
+            client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        for client in clients:
+            assert rest(client).startswith(b"HTTP/1.1 200 ")
 
 
 # --- Without a server ---

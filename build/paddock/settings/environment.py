@@ -36,6 +36,10 @@ DEFAULT = "default"
 ENVIRONMENT = "environment"
 FILE = "file"
 
+MOST_CONNECTIONS = 16384
+"""Connections of a worker, where GUNICORN_WORKER_CONNECTIONS says nothing: an event loop keeps WebSockets and idle
+connections in 10 kB each. Gunicorn's 1000 is meant for threads."""
+
 SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://\S+:[0-9]+")
 SERVICE_LINK_NAME = re.compile(r".+_(SERVICE_(HOST|PORT)(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 """What Kubernetes and Docker links put into the environment of every container for each service.
@@ -349,6 +353,7 @@ class _Resolver:
         values.setdefault("logger_class", Value(LOGGER))
         # Gunicorn would believe more, and proxies pass more on as it came from the client: X-Forwarded-Ssl, and
         # SCRIPT_NAME, by which /public/admin gets past a proxy that guards /admin, and is /admin.
+        values.setdefault("worker_connections", Value(MOST_CONNECTIONS))
         values.setdefault("secure_scheme_headers", Value({"X-FORWARDED-PROTO": "https"}))
         values.setdefault("forwarder_headers", Value(""))
         # The control socket lets anyone with the application's user shut the server down, so it is asked for by name.

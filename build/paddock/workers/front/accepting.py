@@ -39,11 +39,13 @@ class Acceptor:
         make_room: Callable[[], bool],
         is_better_elsewhere: Callable[[], bool],
         log: Any,
+        is_full: Callable[[], bool] = lambda: False,
     ) -> None:
         """Take the `listeners`, which are closed at the end, and what makes a connection of an accepted socket.
 
         `make_room` closes a connection that is idle, and returns whether there was one. `is_better_elsewhere` tells
-        whether other workers shall take new connections, if they do.
+        whether other workers shall take new connections, if they do; `is_full` whether there are as many as there may
+        be, and says so itself.
         """
         self.listeners = list(listeners)
         self.connect = connect
@@ -53,6 +55,7 @@ class Acceptor:
         """The loop's time since when connections wait that were left to other workers; None while those take them."""
         self.takes_until = 0.0
         """The loop's time until which none is left to other workers."""
+        self.is_full = is_full
         self.warn = Seldom(log.warning)
         self.loop = asyncio.get_running_loop()
         self.connecting: dict[asyncio.Task[Any], float] = {}
@@ -93,6 +96,7 @@ class Acceptor:
                 except OSError as error:
                     if error.errno not in descriptors.SHORTAGES:
                         break
+                    descriptors.warn(self.warn)
                     self.find_room()
                     await asyncio.sleep(descriptors.SHORTAGE_PAUSE)
                 else:
@@ -110,16 +114,20 @@ class Acceptor:
     def accept(self, listener: socket) -> None:
         """Accept one connection: the loop calls again when there are more, and other workers want some, too."""
         if descriptors.is_short():
+            descriptors.warn(self.warn)
             self.find_room()
             return
         if self.leaves():
             self.pause(LEAVE_PAUSE)
+            return
+        if self.is_full() and not self.find_room():
             return
         try:
             connection, _ = listener.accept()
         except OSError as error:
             # Else another worker has taken it, or the client has gone.
             if error.errno in descriptors.SHORTAGES:
+                descriptors.warn(self.warn)
                 self.find_room()
             return
         self.begin(connection)
@@ -147,11 +155,12 @@ class Acceptor:
         with suppress(OSError):
             await self.connect(connection)
 
-    def find_room(self) -> None:
-        """Close a connection that waits, for its descriptor, or accept no more for a moment."""
-        descriptors.warn(self.warn)
-        if not self.make_room() and not self.give_up_handshake():
-            self.pause(descriptors.SHORTAGE_PAUSE)
+    def find_room(self) -> bool:
+        """Close a connection that waits, or accept no more for a moment; return whether there was one."""
+        if self.make_room() or self.give_up_handshake():
+            return True
+        self.pause(descriptors.SHORTAGE_PAUSE)
+        return False
 
     def give_up_handshake(self) -> bool:
         """Close the connection whose TLS handshake has taken longest; return whether there was one."""

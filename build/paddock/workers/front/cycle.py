@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-STATUSES = range(100, 600)
+STATUS_CODES = range(100, 600)
 """https://www.rfc-editor.org/rfc/rfc9110#section-15"""
 
 HEALTH_CHECK = (b"user-agent", HEALTH_AGENT.encode())
@@ -295,7 +295,7 @@ def whole(status: Any) -> int:
     Raises:
         RuntimeError: when it is none of HTTP's.
     """
-    if not isinstance(status, int | float) or status not in STATUSES:
+    if not isinstance(status, int | float) or status not in STATUS_CODES:
         raise RuntimeError(f"Invalid HTTP status: {status!r}")
     return int(status)
 

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from paddock.workers.front.cycle import STATUSES, Cycle, failing, whole
+from paddock.workers.front.cycle import STATUS_CODES, Cycle, failing, whole
 from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Limited, give_up
 
 
@@ -382,7 +382,7 @@ class HttpToolsCycle(Cycle, Base):
 
     def write_head(self, status: int, fields: list[tuple[bytes, bytes]], line: bytes | None = None) -> None:
         """Write the status line, which may be the application's own, and the header fields."""
-        if type(status) is not int or status not in STATUSES:
+        if type(status) is not int or status not in STATUS_CODES:
             status = whole(status)
         self.response_started, self.waiting_for_100_continue = True, False
         self.status, self.answer = status, fields

@@ -335,6 +335,10 @@ class Limited(Base):
         """Return what the log calls the client."""
         return f"{self.client[0]}:{self.client[1]}" if self.client else "a client"
 
+    def is_in_head(self) -> bool:
+        """Tell whether a part of a head has come, and is waited for the rest of it."""
+        return not self.refused and self.stage() is HEAD and self.has_begun()
+
     # The refusal
 
     def send_400_response(self, msg: str) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from heapq import nsmallest
+from itertools import filterfalse, islice
 from socket import socket
 from typing import Any
 
@@ -17,6 +17,7 @@ import uvicorn
 from paddock.http import descriptors
 from paddock.http.limits import Limits
 from paddock.http.proxy_protocol import Client
+from paddock.start.messages import Seldom
 from paddock.text.output import waiting
 from paddock.workers.base import IDLE_LINGER, BootingWorker
 from paddock.workers.front.accepting import Acceptor
@@ -37,6 +38,9 @@ class Server(uvicorn.Server):
         self.limits = Limits.of(worker.cfg)
         self.acceptor: Acceptor | None = None
         self.announcements: Announcements | None = None
+        self.most: int = worker.cfg.worker_connections
+        """Connections that may be open at once."""
+        self.say_full = Seldom(worker.log.warning)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -52,7 +56,8 @@ class Server(uvicorn.Server):
                 cfg = self.worker.cfg
                 self.announcements = Announcements(cfg, self.limits, self.worker.told, self.server_state)
             elsewhere = capacity_of(self.worker).is_better_elsewhere
-            self.acceptor = Acceptor(sockets or [], self.connect, self.make_room, elsewhere, self.worker.log)
+            log = self.worker.log
+            self.acceptor = Acceptor(sockets or [], self.connect, self.make_room, elsewhere, log, self.is_full)
             self.acceptor.start()
             # Not before: a startup that takes long is no hang, and has a time limit of its own.
             self.worker.watchdog.start()
@@ -103,26 +108,26 @@ class Server(uvicorn.Server):
         spent = loop.time() - accepted
         await loop.connect_accepted_socket(partial(self.protocol_for, client, accepted), connection, **self.tls(spent))
 
+    def is_full(self) -> bool:
+        """Tell whether there are as many connections as there may be, and warn of it."""
+        handshakes = len(self.acceptor.connecting) if self.acceptor else 0
+        if len(self.server_state.connections) + handshakes < self.most:
+            return False
+        self.say_full(
+            "%d connections are open, the most that GUNICORN_WORKER_CONNECTIONS allows: closing those that send no "
+            "request, the oldest first, and accepting no more where there are none",
+            self.most,
+        )
+        return True
+
     def make_room(self) -> bool:
         """Close what has waited longest for a request: one connection, of very many one in a hundred.
 
-        Returns whether there was any.
+        Only where there is none, one whose request's head does not come to its end. Returns whether there was any.
         """
-        long_ago = asyncio.get_running_loop().time() - descriptors.LEAST_IDLE
-        idle = [
-            connection
-            for connection in self.server_state.connections
-            if is_idle(connection) and idle_since(connection) <= long_ago
-        ]
-        going = [
-            connection.transport
-            for connection in nsmallest(1 + len(idle) // 100, idle, key=idle_since)
-            if not is_sending(connection.transport)
-        ]
-        for transport in going:
-            # Not close(), which waits for a client that takes nothing, and with TLS for its consent.
-            transport.abort()
-        return bool(going)
+        idle = [connection for connection in self.server_state.connections if is_idle(connection)]
+        silent = [connection for connection in idle if not is_in_head(connection)]
+        return close_oldest(silent or idle)
 
     def protocol(self) -> asyncio.Protocol:
         """Return the protocol of a connection that was accepted."""
@@ -199,6 +204,24 @@ def is_idle(connection: Any) -> bool:
     return cycle is None or bool(getattr(cycle, "response_complete", False))
 
 
+def is_in_head(connection: Any) -> bool:
+    """Tell whether a part of a request's head has come on an HTTP connection that `is_idle`."""
+    look = getattr(connection, "is_in_head", None)
+    return bool(look and look())
+
+
+def close_oldest(idle: list[Any]) -> bool:
+    """Close those of the `idle` connections that have waited longest; return whether there was any."""
+    long_ago = asyncio.get_running_loop().time() - descriptors.LEAST_IDLE
+    oldest = sorted((connection for connection in idle if idle_since(connection) <= long_ago), key=idle_since)
+    transports = (connection.transport for connection in oldest)
+    going = list(islice(filterfalse(is_busy, transports), 1 + len(oldest) // 100))
+    for transport in going:
+        # Not close(), which waits for a client that takes nothing, and with TLS for its consent.
+        transport.abort()
+    return bool(going)
+
+
 def idle_since(connection: Any) -> float:
     """Return since when, by the event loop's clock, an HTTP connection waits for a request."""
     timer = getattr(connection, "timeout_keep_alive_task", None)
@@ -207,6 +230,11 @@ def idle_since(connection: Any) -> float:
         getattr(connection, "idle_since", None) or 0.0,
         timer.when() - connection.timeout_keep_alive if timer else 0.0,
     )
+
+
+def is_busy(transport: asyncio.Transport) -> bool:
+    """Tell whether a client has sent what nobody has read, or has not taken all of its last answer yet."""
+    return is_sending(transport) or transport.get_write_buffer_size() > 0 or queued(transport) > 0
 
 
 def is_sending(transport: asyncio.Transport) -> bool:
