@@ -549,7 +549,7 @@ def test_uvicorn_limit_concurrency(serve):
         for _ in range(5):
             stack.enter_context(raw(container, b""))
         assert container.get().status_code == 200
-        stack.enter_context(raw(container, b"GET /wait?seconds=3600 HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        stack.enter_context(raw(container, b"GET /wait?seconds=15 HTTP/1.1\r\nHost: localhost\r\n\r\n"))
         wait_until(lambda: container.get().status_code == 503, "no room")
         assert container.get("/ready").status_code == 200
         assert container.run("paddock", "health").startswith("healthy: ")
