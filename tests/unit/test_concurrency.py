@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from front import connected, front, turn_until
-from paddock.application.kinds import Kind
 from paddock.health.check import HEALTH_AGENT
 from paddock.http.concurrency import limited
 from paddock.http.readiness import in_front
@@ -45,7 +44,7 @@ def statuses(clients: list[Any]) -> list[bytes]:
 def test_what_counts(http: str, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         application = Application()
-        served = in_front(limited(application, 2), "/ready", lambda: True, Kind.ASGI3)
+        served = in_front(limited(application, 2), "/ready", lambda: True)
         silent = [connected(protocol, served) for _ in range(10)]
         clients = [client for _, client in (connected(protocol, served) for _ in range(6))]
         # They come together, and two of them wait when the others' turn comes.
