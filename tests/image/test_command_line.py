@@ -55,7 +55,7 @@ def test_serves_the_application_that_is_named(start, mount):
     [
         ("observed.py", {"WORKERS": "3"}, "main:app: ASGI 3, served by 3 workers of class uvicorn"),
         ("observed_wsgi.py", {"WORKERS": "1"}, "main:app: WSGI, served by 1 worker"),
-        ("observed_wsgi.py", {"WORKER_CLASS": "sync", "WORKERS": "2"}, "served by 2 workers of class sync"),
+        ("observed_wsgi.py", {"WORKER_CLASS": "sync", "WORKERS": "2"}, "served by 2 workers of class gthread"),
         ("observed.py", {"APP_MODULE": "main:app", "PRELOAD_APP": "true"}, "main:app: ASGI 3"),
     ],
 )

@@ -86,7 +86,7 @@ def test_nothing_is_lost_when_workers_are_replaced(serve, pem, app):
 
 
 def test_gunicorns_own_asgi_class(serve, pem):
-    container = serve("asgi.py", WORKER_CLASS="asgi", **GUNICORN)
+    container = serve("asgi.py", allow=("is not the image's",), WORKER_CLASS="asgi", **GUNICORN)
     with pem.client(http2=True) as client:
         answer = client.get(f"https://{container.address}:8000/")
 

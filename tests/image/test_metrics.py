@@ -390,7 +390,7 @@ def test_a_reload_with_another_address(start, folder):
             "METRICS_BIND='192.0.2.1:9090': cannot be bound: Cannot assign requested address",
         ),
         (
-            {"METRICS_BIND": "0.0.0.0:9090", "WORKER_CLASS": "sync", "APP_TYPE": "wsgi"},
+            {"METRICS_BIND": "0.0.0.0:9090", "WORKER_CLASS": "gunicorn.workers.sync.SyncWorker", "APP_TYPE": "wsgi"},
             "METRICS_BIND: is for the image's own worker classes",
         ),
     ],

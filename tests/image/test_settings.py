@@ -109,10 +109,17 @@ def test_threads(serve):
 
 
 @pytest.mark.parametrize(
-    ("worker_class", "thread"), [("", "ThreadPoolExecutor"), ("gthread", "ThreadPoolExecutor"), ("sync", "MainThread")]
+    ("worker_class", "thread"),
+    [
+        ("", "paddock-wsgi"),
+        ("gthread", "paddock-wsgi"),
+        ("sync", "paddock-wsgi"),
+        ("gunicorn.workers.gthread.ThreadWorker", "ThreadPoolExecutor"),
+        ("gunicorn.workers.sync.SyncWorker", "MainThread"),
+    ],
 )
 def test_worker_class(serve, worker_class, thread):
-    container = serve(WSGI, {"WORKER_CLASS": worker_class})
+    container = serve(WSGI, {"WORKER_CLASS": worker_class}, allow=("is not the image's",))
 
     assert container.get().json()["thread"].startswith(thread)
 
@@ -709,11 +716,23 @@ def test_gunicorn_secure_scheme_headers(serve):
     assert serve(WSGI, environment).get(headers={"X-TLS": "yes"}).json()["scheme"] == "https"
 
 
-@pytest.mark.parametrize(("names", "root_path"), [("", ""), ("SCRIPT_NAME", "/api")])
-def test_gunicorn_forwarder_headers(serve, names, root_path):
-    container = serve(WSGI, {"FORWARDED_ALLOW_IPS": "*", "GUNICORN_FORWARDER_HEADERS": names})
+def test_no_header_field_says_where_the_application_is(serve, attempt):
+    container = serve(WSGI, {"FORWARDED_ALLOW_IPS": "*"})
 
-    assert container.get("/api/items", headers={"SCRIPT_NAME": "/api"}).json()["root_path"] == root_path
+    assert container.get("/api/items", headers={"SCRIPT_NAME": "/api"}).json()["root_path"] == ""
+    refused = attempt(WSGI, environment={"GUNICORN_FORWARDER_HEADERS": "SCRIPT_NAME", "APP_TYPE": "wsgi"})
+    assert refused.status == 78
+    assert "GUNICORN_FORWARDER_HEADERS='SCRIPT_NAME'" in refused.err
+    assert "set ROOT_PATH" in refused.err
+
+
+@pytest.mark.parametrize("variable", ["ROOT_PATH", "SCRIPT_NAME"])
+@pytest.mark.parametrize("path", ["/api/items", "/items"])
+@BOTH
+def test_the_environment_says_where_the_application_is(serve, app, variable, path):
+    answer = serve(app, {variable: "/api"}).wait_healthy().get(path).json()
+
+    assert (answer["root_path"], answer["path_info"]) == ("/api", "/api/items" if app == ASGI else "/items")
 
 
 def test_gunicorn_logconfig_dict(start):

@@ -40,9 +40,12 @@ def test_idle_server_ends_at_once(start, app, signal):
     assert container.logs().count("atexit ran") >= 2
 
 
-@pytest.mark.parametrize(("app", "environment"), [(ASGI, {"WORKER_CLASS": "asgi"}), (WSGI, {"WORKER_CLASS": "sync"})])
-def test_sigterm_finishes_the_request_in_flight(start, app, environment):
-    container = start(app, environment=environment | ONE_WORKER).wait_ready()
+@pytest.mark.parametrize(
+    ("app", "worker_class"), [(ASGI, "asgi"), (WSGI, "gunicorn.workers.sync.SyncWorker"), (WSGI, "auto")]
+)
+def test_sigterm_finishes_the_request_in_flight(start, app, worker_class):
+    environment = ONE_WORKER | {"WORKER_CLASS": worker_class}
+    container = start(app, environment=environment, allow=("is not the image's",)).wait_ready()
     with ThreadPoolExecutor() as threads:
         answer = threads.submit(container.get, "/sleep/2")
         container.wait_for_log("began /sleep/2")

@@ -180,8 +180,9 @@ CERTIFICATE = {"CERTFILE": str(TLS / "localhost.crt"), "KEYFILE": str(TLS / "loc
 KINDS: dict[str, dict[str, str]] = {
     "httptools": {"UVICORN_HTTP": "auto"},
     "h11": {"UVICORN_HTTP": "h11", "UVICORN_LOOP": "asyncio"},
-    "gthread": {},
-    "gthread-tls": CERTIFICATE,
+    # So that an answer can come before the body.
+    "gthread": {"REQUEST_BODY_BUFFER": "0"},
+    "gthread-tls": CERTIFICATE | {"REQUEST_BODY_BUFFER": "0"},
 }
 
 
@@ -442,14 +443,12 @@ def stalls(server: Server, path: bytes, body: bytes) -> None:
     with server.connect() as client, lasting(SHORT):
         client.sendall(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + body)
         got = rest(client)
+    check_refusal(got, 408)
     if server.asgi:
-        check_refusal(got, 408)
         deadline = time.monotonic() + 60
         while f"disconnected {path.decode()}" not in server.log():
             assert time.monotonic() < deadline, "the application is not told"
             time.sleep(0.02)
-    else:
-        assert got == b""
 
 
 def a_slow_application_is_not_the_clients_fault(server: Server) -> None:

@@ -290,7 +290,7 @@ def end(board: Board) -> None:
 def test_new_slots_are_seen(begin: Callable[..., Board]) -> None:
     board = begin()
     first = board.pid
-    slot = board.slots.take(1)
+    slot = board.slots.take()
     slot.occupy(os.getpid(), 1.0)
 
     tend(board)

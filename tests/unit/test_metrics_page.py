@@ -53,10 +53,10 @@ def read(page: bytes, openmetrics: bool) -> dict[str, SimpleNamespace]:
 def figures() -> Figures:
     """A server of two workers, of which one is this process, after some requests."""
     slots, workers = Slots(), WorkerCounts()
-    slot = slots.take(4)
+    slot = slots.take()
     slot.occupy(os.getpid(), 1.0)
     slot.threads = 4
-    slots.take(4).occupy(2**22 + 1, 1.0)
+    slots.take().occupy(2**22 + 1, 1.0)
     counter = Counter(slot)
     for method, status, seconds in (("GET", 200, 0.004), ("GET", 200, 0.2), ("GET", 503, 45.0), ("BREW", 418, 0.001)):
         one = SimpleNamespace(method=method, status=status, seconds=seconds, received=3, sent=5)

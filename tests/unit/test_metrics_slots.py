@@ -1,14 +1,11 @@
-"""The memory in which workers count: exact with threads, processes and processes that are killed."""
+"""The memory in which workers count: exact with processes, and with those that are killed."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import sys
-import threading
-from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,15 +51,6 @@ def kill(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-@pytest.fixture
-def switching() -> Iterator[None]:
-    """Let threads take turns as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
 # --- What is counted ---
 
 
@@ -73,7 +61,7 @@ def switching() -> Iterator[None]:
 def test_statuses(status: int, name: str) -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), record("PUT", status))
+    count(Counter(slots.take()), record("PUT", status))
 
     assert slots.total().statuses("PUT") == dict.fromkeys(STATUSES, 0) | {name: 1}
 
@@ -82,7 +70,7 @@ def test_statuses(status: int, name: str) -> None:
 def test_an_unknown_method_is_other(method: str) -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), record(method))
+    count(Counter(slots.take()), record(method))
 
     assert {name: slots.total().statuses(name)["2xx"] for name in METHODS} == dict.fromkeys(METHODS, 0) | {"other": 1}
 
@@ -90,7 +78,7 @@ def test_an_unknown_method_is_other(method: str) -> None:
 @pytest.mark.parametrize("place", range(len(BUCKETS)))
 def test_a_bound_belongs_to_its_bucket(place: int) -> None:
     slots = Slots()
-    counter = Counter(slots.take(1))
+    counter = Counter(slots.take())
 
     count(counter, record(seconds=BUCKETS[place]))
     count(counter, record(seconds=BUCKETS[place] + 1e-9))
@@ -102,7 +90,7 @@ def test_a_bound_belongs_to_its_bucket(place: int) -> None:
 
 def test_bytes_and_seconds() -> None:
     slots = Slots()
-    counter = Counter(slots.take(1))
+    counter = Counter(slots.take())
 
     count(counter, record("POST", seconds=0.25, received=7, sent=2**40), 3)
 
@@ -112,7 +100,7 @@ def test_bytes_and_seconds() -> None:
 
 def test_in_flight() -> None:
     slots = Slots()
-    counter = Counter(slots.take(1))
+    counter = Counter(slots.take())
     counter.begun(record())
     counter.begun(record())
     counter.ended(record())
@@ -123,7 +111,7 @@ def test_in_flight() -> None:
 def test_what_the_image_answers_or_asks_itself_is_not_counted() -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), record(is_own=True))
+    count(Counter(slots.take()), record(is_own=True))
 
     total = slots.total()
     assert not any(total.statuses("GET").values())
@@ -134,7 +122,7 @@ def test_what_the_image_answers_or_asks_itself_is_not_counted() -> None:
 def test_how_long_a_websocket_was_open_is_no_duration() -> None:
     slots = Slots()
 
-    count(Counter(slots.take(1)), record(status=101, seconds=3600))
+    count(Counter(slots.take()), record(status=101, seconds=3600))
 
     assert slots.total().statuses("GET")["1xx"] == 1
     assert not any(slots.total().durations("GET"))
@@ -142,57 +130,6 @@ def test_how_long_a_websocket_was_open_is_no_duration() -> None:
 
 
 # --- Exactness ---
-
-
-@pytest.mark.usefixtures("switching")
-def test_threads() -> None:
-    """Each has a lane, and gives it back when it ends: three waves of as many threads as there are lanes."""
-    slots, threads, each = Slots(), 16, 2_000
-    slot = slots.take(threads)
-    slot.threads = threads
-    counter = Counter(slot)
-
-    def work(number: int) -> None:
-        mine = record(METHODS[number % len(METHODS)], 200, 0.5, received=1, sent=number)
-        count(counter, mine, each)
-
-    for _ in range(3):
-        wave = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
-        for thread in wave:
-            thread.start()
-        for thread in wave:
-            thread.join()
-
-    total = slots.total()
-    expected = Tally(METHODS[number % len(METHODS)] for number in range(threads))
-    assert {name: total.statuses(name)["2xx"] for name in METHODS} == {n: expected[n] * 3 * each for n in METHODS}
-    assert total.received == 3 * threads * each
-    assert total.sent == 3 * each * sum(range(threads))
-    assert sum(total.seconds.values()) == 3 * threads * each * 0.5
-    assert total.in_flight == 0
-
-
-def test_more_threads_than_lanes() -> None:
-    slots = Slots()
-    slot = slots.take(1)
-    slot.threads = 1
-    counter = Counter(slot)
-    held, done = threading.Barrier(9), threading.Barrier(9)
-
-    def work() -> None:
-        count(counter, record())
-        held.wait()
-        done.wait()
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    held.wait()
-    done.wait()
-    for thread in threads:
-        thread.join()
-
-    assert slots.total().statuses("GET")["2xx"] == 8
 
 
 def test_processes_that_are_killed() -> None:
@@ -209,7 +146,7 @@ def test_processes_that_are_killed() -> None:
 
     for generation in range(6):
         for _ in range(4):
-            slot, number = slots.take(4), random_.randrange(1, 500)
+            slot, number = slots.take(), random_.randrange(1, 500)
             pid = child(lambda slot=slot, number=number: work(slot, number))
             slot.occupy(pid, float(generation))
             workers.append((pid, slot))
@@ -225,12 +162,12 @@ def test_processes_that_are_killed() -> None:
     assert total.statuses("GET")["2xx"] == expected
     assert sum(total.durations("GET")) == expected
     assert total.in_flight == 0
-    assert sum(any(cells) for slot in slots.all for cells, _ in slot.lanes) == 4, "slots are used again"
+    assert sum(any(slot.cells) for slot in slots.all) == 4, "slots are used again"
 
 
 def test_a_reader_never_sees_less_than_before() -> None:
     slots = Slots()
-    slot = slots.take(1)
+    slot = slots.take()
     pid = os.fork()
     if not pid:
         counter = Counter(slot)
@@ -255,33 +192,21 @@ def test_a_reader_never_sees_less_than_before() -> None:
 
 def test_more_workers_than_slots() -> None:
     slots = Slots()
-    taken = [slots.take(2) for _ in range(2 * SLOTS_AT_ONCE + 1)]
+    taken = [slots.take() for _ in range(2 * SLOTS_AT_ONCE + 1)]
 
     assert [slot.number for slot in taken] == list(range(2 * SLOTS_AT_ONCE + 1))
     for slot in taken:
         count(Counter(slot), record())
     for slot in taken:
         slots.give_back(slot)
-    assert slots.take(2).number == 0
+    assert slots.take().number == 0
     assert slots.total().statuses("GET")["2xx"] == 2 * SLOTS_AT_ONCE + 1
     assert len(slots.all) == 3 * SLOTS_AT_ONCE
 
 
-def test_a_worker_with_more_threads_takes_a_larger_slot() -> None:
-    slots = Slots()
-    small = slots.take(1)
-    slots.give_back(small)
-
-    large = slots.take(64)
-
-    assert len(large.lanes) > 64
-    assert large.number == SLOTS_AT_ONCE
-    assert slots.take(1).number == 0
-
-
 def test_who_is_in_a_slot() -> None:
     slots = Slots()
-    slot = slots.take(1)
+    slot = slots.take()
     slot.occupy(4711, 12.5)
     slot.threads = 4
 

@@ -31,6 +31,9 @@ class Proxies:
     def __init__(self, cfg: Any, setting: str = "forwarded_allow") -> None:
         self.everyone = "*" in getattr(cfg, f"{setting}_ips")
         self.networks = [] if self.everyone else getattr(cfg, f"{setting}_networks")()
+        secure = ((name.lower().encode(), value.encode()) for name, value in cfg.secure_scheme_headers.items())
+        self.schemes = {name: {value: "https"} for name, value in secure} | {b"x-forwarded-proto": SCHEMES}
+        """What header fields say of the scheme, by their names: SECURE_SCHEME_HEADERS has further ones."""
         # Looking one up takes microseconds, and the same few come with every request.
         self.peer = lru_cache(maxsize=4096)(self._peer)
         self._known = lru_cache(maxsize=4096)(self._look_up)
@@ -95,6 +98,8 @@ def endpoint(entry: str) -> tuple[str, int]:
 def asgi(application: Any, proxies: Proxies) -> Any:
     """Return the ASGI 3 `application`, whose scopes have the client's address and the scheme that it used."""
 
+    schemes = proxies.schemes
+
     def believing(scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] != "lifespan":
             address, port = scope["client"] or ("", 0)
@@ -105,7 +110,7 @@ def asgi(application: Any, proxies: Proxies) -> Any:
                 for name, value in scope["headers"]:
                     if name == b"x-forwarded-for" and peer.believed:
                         sent_for.append(value.decode("latin-1"))
-                    elif name == b"x-forwarded-proto" and (scheme := SCHEMES.get(value)):
+                    elif name in schemes and (scheme := schemes[name].get(value)):
                         scope["scheme"] = scheme if scope["type"] == "http" else scheme.replace("http", "ws")
                 if sent_for:
                     client = proxies.client(*client, ",".join(sent_for))

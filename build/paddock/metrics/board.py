@@ -150,9 +150,9 @@ class Board:
 
     # --- Workers ---
 
-    def slot_for(self, cfg: Any) -> Slot | None:
+    def slot(self) -> Slot | None:
         """Return a slot for a worker that is about to be forked."""
-        return self.slots.take(cfg.threads) if self.listener else None
+        return self.slots.take() if self.listener else None
 
     def vacate(self, worker: Any) -> None:
         """Take the slot of a worker that has ended."""

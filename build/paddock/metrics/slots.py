@@ -1,8 +1,8 @@
 """The memory in which workers count: anonymous, made by the arbiter before the fork, read by the exporter.
 
-A worker has a slot to itself, and each of its threads a lane of the slot, so that nobody waits for a lock and no two
-write the same cell. What was counted stays when the worker ends, however it ends: the next worker in the slot goes on
-from there. So no sum ever goes back, and there are no more slots than there ever were workers at one time.
+A worker has a slot to itself, in which its event loop alone writes, so that nobody waits for a lock. What was counted
+stays when the worker ends, however it ends: the next worker in the slot goes on from there. So no sum ever goes back,
+and there are no more slots than there ever were workers at one time.
 
 A cell is eight aligned bytes, and a memoryview of format Q or d writes it in one store: no reader sees half of it.
 """
@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import mmap
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Iterator
 from operator import add
-from threading import local
-from typing import Any
 
 from paddock.http.record import Record
 
@@ -27,10 +23,10 @@ STATUSES = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds, in seconds, from a cached answer to the default of TIMEOUT."""
 
-# A lane. What has ended comes first: who reads from the front never sees more ended than begun.
+# What has ended comes first: who reads from the front never sees more ended than begun.
 ENDED, BEGUN, RECEIVED, SENT = range(4)
 FIRST_ROW = 4
-# A row of a lane, one for each method: statuses, buckets (with the one above all bounds), seconds in all.
+# A row, one for each method: statuses, buckets (with the one above all bounds), seconds in all.
 FIRST_BUCKET = len(STATUSES)
 SECONDS = FIRST_BUCKET + len(BUCKETS) + 1
 ROW = SECONDS + 1
@@ -41,16 +37,14 @@ SWITCHING_PROTOCOLS = 101
 
 CELL = 8
 LINE = 64 // CELL
-"""Cells of a processor's cache line: lanes that shared one would slow each other down."""
+"""Cells of a processor's cache line: slots that shared one would slow each other down."""
 
-LANE = -(-(FIRST_ROW + ROW * len(METHODS)) // LINE) * LINE
+CELLS = -(-(FIRST_ROW + ROW * len(METHODS)) // LINE) * LINE
+"""Those of a slot, behind its header."""
 
 PID, BORN, THREADS = range(3)
 SLOT_HEADER = LINE
 """The header of a slot: the worker's pid (0 for none), its monotonic time of birth, the threads that serve WSGI."""
-
-SPARE_LANES = 2
-"""For the worker's main thread, and for any thread that there should not be."""
 
 SLOTS_AT_ONCE = 32
 """Slots that are made at once: memory that nobody has written to costs nothing."""
@@ -59,18 +53,12 @@ SLOTS_AT_ONCE = 32
 class Slot:
     """A worker's part of the memory."""
 
-    def __init__(self, number: int, memory: memoryview, lanes: int) -> None:
-        """Take `memory`, as bytes, for so many `lanes`."""
+    def __init__(self, number: int, memory: memoryview) -> None:
+        """Take `memory`, as bytes."""
         self.number = number
-        self.whole = memory.cast("Q")
-        self.real = memory.cast("d")
-        self.lanes = [
-            (
-                memory[start * CELL : (start + LANE) * CELL].cast("Q"),
-                memory[start * CELL : (start + LANE) * CELL].cast("d"),
-            )
-            for start in range(SLOT_HEADER, SLOT_HEADER + lanes * LANE, LANE)
-        ]
+        header, rest = memory[: SLOT_HEADER * CELL], memory[SLOT_HEADER * CELL :]
+        self.whole, self.real = header.cast("Q"), header.cast("d")
+        self.cells, self.reals = rest.cast("Q"), rest.cast("d")
 
     @property
     def pid(self) -> int:
@@ -100,8 +88,7 @@ class Slot:
     def vacate(self) -> None:
         """Say, in the arbiter, that the worker has ended: nothing of it is in flight any more."""
         self.whole[PID] = self.whole[THREADS] = 0
-        for cells, _ in self.lanes:
-            cells[BEGUN] = cells[ENDED]
+        self.cells[BEGUN] = self.cells[ENDED]
 
 
 class Slots:
@@ -111,13 +98,9 @@ class Slots:
         self.all: list[Slot] = []
         self.free: list[Slot] = []
 
-    def take(self, threads: int) -> Slot:
-        """Return the first free slot for a worker of so many `threads`; make some where there is none."""
-        wanted = threads + SPARE_LANES
-        fitting = [slot for slot in self.free if len(slot.lanes) >= wanted]
-        if not fitting:
-            fitting = self._make(wanted)
-        slot = min(fitting, key=lambda slot: slot.number)
+    def take(self) -> Slot:
+        """Return the first free slot; make some where there is none."""
+        slot = min(self.free or self._make(), key=lambda slot: slot.number)
         self.free.remove(slot)
         return slot
 
@@ -126,26 +109,24 @@ class Slots:
         slot.vacate()
         self.free.append(slot)
 
-    def _make(self, lanes: int) -> list[Slot]:
-        size = (SLOT_HEADER + lanes * LANE) * CELL
+    def _make(self) -> list[Slot]:
+        size = (SLOT_HEADER + CELLS) * CELL
         memory = memoryview(mmap.mmap(-1, SLOTS_AT_ONCE * size))
         first = len(self.all)
-        new = [Slot(first + n, memory[n * size : (n + 1) * size], lanes) for n in range(SLOTS_AT_ONCE)]
+        new = [Slot(first + n, memory[n * size : (n + 1) * size]) for n in range(SLOTS_AT_ONCE)]
         self.all += new
         self.free += new
         return new
 
     def total(self) -> Total:
         """Return the sum over all workers that there are or were."""
-        whole, seconds = [0] * LANE, dict.fromkeys(METHODS, 0.0)
-        for cells, reals in self._used():
-            whole = list(map(add, whole, cells.tolist()))
-            for method, row in ROWS.items():
-                seconds[method] += reals[row + SECONDS]
+        whole, seconds = [0] * CELLS, dict.fromkeys(METHODS, 0.0)
+        for slot in self.all:
+            if slot.cells[BEGUN]:
+                whole = list(map(add, whole, slot.cells.tolist()))
+                for method, row in ROWS.items():
+                    seconds[method] += slot.reals[row + SECONDS]
         return Total(whole, seconds)
-
-    def _used(self) -> Iterator[tuple[Any, Any]]:
-        return ((cells, reals) for slot in self.all for cells, reals in slot.lanes if cells[BEGUN])
 
 
 class Total:
@@ -169,56 +150,23 @@ class Total:
         return self._cells[row + FIRST_BUCKET : row + SECONDS]
 
 
-class _Lease:
-    """A lane for as long as its thread lives. Threads beyond the number of lanes share one."""
-
-    def __init__(self, free: deque[Any], shared: Any) -> None:
-        self.free = free
-        try:
-            self.lane = free.popleft()
-        except IndexError:
-            self.free, self.lane = deque(), shared
-
-    def __del__(self) -> None:
-        self.free.append(self.lane)
-
-
-class _ByThread(local):
-    """The lane of the calling thread."""
-
-    def __init__(self, free: deque[Any], shared: Any) -> None:
-        self.lease = _Lease(free, shared)
-        self.lane = self.lease.lane
-
-
-class _Alone:
-    """The lane of a worker that has one thread: what `_ByThread` finds out for each request is known."""
-
-    __slots__ = ("lane",)
-
-    def __init__(self, lane: Any) -> None:
-        self.lane = lane
-
-
 class Counter:
     """Counts a worker's requests in its slot. Give it to the worker as an observer."""
 
     def __init__(self, slot: Slot) -> None:
-        """Count in `slot`, which says how many threads there are."""
-        *own, shared = slot.lanes
-        self.own: Any = _ByThread(deque(own), shared) if slot.threads else _Alone(shared)
+        """Count in `slot`, from one thread."""
+        self.cells, self.reals = slot.cells, slot.reals
 
     def begun(self, record: Record) -> None:
         """Note that a request has begun."""
-        cells, _ = self.own.lane
-        cells[BEGUN] += 1
+        self.cells[BEGUN] += 1
 
     def ended(self, record: Record) -> None:
         """Count a request whose answer has ended, by whatever end, unless it is the image's own.
 
         How long a WebSocket was open says nothing of how fast the server is.
         """
-        cells, reals = self.own.lane
+        cells = self.cells
         cells[ENDED] += 1
         if record.is_own:
             return
@@ -228,7 +176,7 @@ class Counter:
         if status != SWITCHING_PROTOCOLS:
             seconds = record.seconds
             cells[row + FIRST_BUCKET + bisect_left(BUCKETS, seconds)] += 1
-            reals[row + SECONDS] += seconds
+            self.reals[row + SECONDS] += seconds
         cells[SENT] += record.sent
         if received := record.received:
             cells[RECEIVED] += received

@@ -89,6 +89,9 @@ def kind_problems(cfg: Any, kind: Kind) -> list[Problem]:
     if "h2" in cfg.http_protocols and worker in CLASSES:
         hint = f"the worker class {worker} has no HTTP/2 of Gunicorn's: set UVICORN_HTTP=zttp and UVICORN_HTTP2=true"
         found.append(Problem("GUNICORN_HTTP_PROTOCOLS", hint))
+    if cfg.forwarder_headers and worker in CLASSES:
+        hint = "no header field names the path under which a proxy publishes the application: set ROOT_PATH"
+        found.append(Problem("GUNICORN_FORWARDER_HEADERS", hint, ",".join(cfg.forwarder_headers)))
     if cfg.uvicorn_http2 and worker not in CLASSES:
         hint = f"the worker class {worker} is not the image's: use GUNICORN_HTTP_PROTOCOLS=h2,h1"
         found.append(Problem("UVICORN_HTTP2", hint, "true"))

@@ -56,7 +56,7 @@ def sharing(pre_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """Return Gunicorn's `pre_fork` hook, extended to give each worker what it shares with the image's arbiter."""
 
     def hook(arbiter: Any, worker: Any) -> None:
-        worker.shared = Shared(arbiter.responder, arbiter.board.slot_for(worker.cfg), arbiter.capacities.of(worker.age))
+        worker.shared = Shared(arbiter.responder, arbiter.board.slot(), arbiter.capacities.of(worker.age))
         pre_fork(arbiter, worker)
 
     return hook
