@@ -419,4 +419,4 @@ def test_nothing_without_a_setting(configuration: Callable[..., Config]) -> None
     tend(board)
 
     assert board.pid == 0
-    assert board.slot_for(Config()) is None
+    assert board.slot() is None
