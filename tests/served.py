@@ -25,6 +25,7 @@ from paddock.workers.front.implementations import HTTPTOOLS, MODULES, observe, p
 from paddock.workers.watchdog import Watchdog
 from paddock.workers.wsgi.environ import Environs
 from paddock.workers.wsgi.exchange import Application
+from paddock.workers.wsgi.hooks import hooked
 from paddock.workers.wsgi.pool import Pool
 from paddock.workers.wsgi.protocol import WsgiCycle, WsgiProtocol
 from paddock.workers.wsgi.takeover import Tunnel
@@ -86,10 +87,12 @@ def serving(
     started, stop = threading.Event(), asyncio.Event()
     served = Served(0, worker)
 
+    served_application = Application(hooked(application, worker), worker)
+
     async def serve(protocol: Any) -> None:
         loop = worker.pool.loop = asyncio.get_running_loop()
         config = uvicorn.Config(
-            awaited(Application(application, worker)) if by_coroutine else Application(application, worker),
+            awaited(served_application) if by_coroutine else served_application,
             interface="asgi3",
             http=protocol,
             ws="none",

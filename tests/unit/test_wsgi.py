@@ -251,6 +251,7 @@ def test_twice_is_an_error(serve: Any) -> None:
     [
         ("OK", [], [b"x"]),
         ("200 O\r\nK", [], [b"x"]),
+        ("999 Beyond", [], [b"x"]),
         (200, [], [b"x"]),
         ("200 OK", [("X-Bad\r\n", "x")], [b"x"]),
         ("200 OK", [("X-Bad", "x\r\nX-Smuggled: y")], [b"x"]),
@@ -626,6 +627,22 @@ def test_only_the_application_can_be_stuck(serve: Any) -> None:
 
     assert seen == [("application", True), ("body", False), ("application", True), ("streaming", False)]
     wait_for(lambda: not served.worker.watchdog.requests)
+
+
+def test_gunicorns_hooks_for_requests(serve: Any) -> None:
+    seen: list[Any] = []
+
+    def before(worker: Any, request: Any) -> None:
+        seen.append(("before", request.method, request.uri, request.path, request.query, request.version))
+
+    def behind(worker: Any, request: Any, environ: Any, answer: Any) -> None:
+        seen.append(("behind", request.uri, environ["PATH_INFO"], answer.status, answer.sent))
+
+    served = serve(answering(b"he", b"llo", status="201 Made"), pre_request=before, post_request=behind)
+
+    assert body_of(served.get(b"/a?b")) == b"hello"
+    wait_for(lambda: len(seen) == 2)
+    assert seen == [("before", "GET", "/a?b", "/a", "b", (1, 1)), ("behind", "/a?b", "/a", "201 Made", 5)]
 
 
 def test_early_hints(serve: Any) -> None:

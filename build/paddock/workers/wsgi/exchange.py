@@ -58,7 +58,10 @@ def status_line(status: str) -> tuple[int, bytes]:
         raise TypeError(f"{status!r} is not a string")
     if not STATUS_RE.fullmatch(status):
         raise ValueError(f"Invalid status {status!r}")
-    return int(status[:3]), b"HTTP/1.1 %b\r\n" % (status if len(status) > 3 else f"{status} ").encode("latin-1")
+    code = int(status[:3])
+    if not 100 <= code <= 599:
+        raise ValueError(f"Invalid status {status!r}")
+    return code, b"HTTP/1.1 %b\r\n" % (status if len(status) > 3 else f"{status} ").encode("latin-1")
 
 
 @lru_cache(maxsize=1024)
@@ -362,13 +365,18 @@ class Exchange:
 
     def advance(self) -> None:
         """Go on with what the thread has done so far."""
-        if self.news:
-            self.news.set()
-        elif not self.record.finish(self):
-            # It is long, or takes long, or has failed: the rest is a coroutine's.
-            self.news = asyncio.Event()
-            self.news.set()
-            self.record.carry_on(self.follow(self.news))
+        try:
+            if self.news:
+                self.news.set()
+            elif not self.record.finish(self):
+                # It is long, or takes long, or has failed: the rest is a coroutine's.
+                self.news = asyncio.Event()
+                self.news.set()
+                self.record.carry_on(self.follow(self.news))
+        except Exception:
+            # The others that the loop is told of shall not wait for ever.
+            self.application.worker.log.exception("The answer to %s cannot be sent", self)
+            self.record.transport.abort()
 
     def __await__(self) -> Any:
         return self.run().__await__()

@@ -32,7 +32,12 @@ class WsgiProtocol(HttpTools):
             self.begin(cycle.run_asgi(app), self.context.copy())
             return
         cycle.note_begin()
-        called = app(cycle.scope, cycle.receive, cycle.send)
+        try:
+            called = app(cycle.scope, cycle.receive, cycle.send)
+        except Exception:
+            self.logger.exception("A request cannot be begun")
+            self.transport.abort()
+            return
         if type(called) is Exchange:
             called.begin(cycle.body)
         else:
@@ -108,7 +113,10 @@ class WsgiCycle(HttpToolsCycle):
             return
         connection = self.transport.get_extra_info("socket")
         try:
-            sent = await sendfile(connection, file, offset, count, self.connection.limits.body_timeout)
+            sent = await sendfile(connection, file, offset, count, self.connection.limits.response_timeout)
+        except TimeoutError:
+            self.connection.cut_off()
+            return
         except OSError:
             self.transport.abort()
             return
