@@ -225,7 +225,10 @@ class Exchange:
                 if self.left is None:
                     self.set_length(len(part))
                 self.give(part, len(part))
-        elif isinstance(items, FileWrapper) and not self.bodiless and (file := part_of(items, self.left)):
+        elif isinstance(items, FileWrapper) and self.bodiless:
+            # Nobody need read it.
+            return
+        elif isinstance(items, FileWrapper) and (file := part_of(items, self.left)):
             if self.left is None:
                 self.set_length(file.count)
             self.give(file, file.count)
@@ -357,10 +360,12 @@ class Exchange:
 
     # On the event loop
 
-    def begin(self, body: bytearray) -> None:
+    def begin(self) -> None:
         """Let a thread have the request, of which all is there; `advance` goes on."""
-        self.input = BytesIO(body)
-        self.record.received = len(body)
+        record = self.record
+        self.input = BytesIO(record.body)
+        record.received = len(record.body)
+        record.body = bytearray()
         self.pool.waiting.append(self)
 
     def advance(self) -> None:

@@ -24,7 +24,7 @@ READ_SIZE = 128 * 1024
 class FilePart:
     """A part of a file, of which it has a descriptor of its own: the application closes its file before it is sent."""
 
-    def __init__(self, file: int, offset: int, count: int) -> None:
+    def __init__(self, file: io.FileIO, offset: int, count: int) -> None:
         self.file = file
         self.offset = offset
         self.count = count
@@ -33,16 +33,16 @@ class FilePart:
         """Send it, for the request of `record`, by the kernel where that can be, else by ASGI's `send`."""
         try:
             if sendfile := getattr(record, "sendfile", None):
-                await sendfile(self.file, self.offset, self.count)
+                await sendfile(self.file.fileno(), self.offset, self.count)
                 return
             await self.read_and_send(send)
         finally:
-            os.close(self.file)
+            self.file.close()
 
     async def read_and_send(self, send: Send) -> None:
         """Send it piece by piece."""
         left, offset = self.count, self.offset
-        while left and (data := os.pread(self.file, min(READ_SIZE, left), offset)):
+        while left and (data := os.pread(self.file.fileno(), min(READ_SIZE, left), offset)):
             left, offset = left - len(data), offset + len(data)
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
@@ -55,7 +55,10 @@ def part_of(wrapper: FileWrapper, most: int | None) -> FilePart | None:
         # What Python has read ahead was not read by the application.
         offset = wrapper.filelike.tell() if hasattr(wrapper.filelike, "tell") else offset
         size = os.fstat(file).st_size - offset
-        return FilePart(os.dup(file), offset, size if most is None else min(most, size)) if size > 0 else None
+        if size <= 0:
+            return None
+        # As an object, which is closed with what holds it when the client has gone.
+        return FilePart(io.FileIO(os.dup(file)), offset, size if most is None else min(most, size))
     except (AttributeError, OSError, io.UnsupportedOperation):
         return None
 

@@ -39,7 +39,7 @@ class WsgiProtocol(HttpTools):
             self.transport.abort()
             return
         if type(called) is Exchange:
-            called.begin(cycle.body)
+            called.begin()
         else:
             self.begin(cycle.run(lambda *_: called), self.context.copy())
 
