@@ -645,6 +645,24 @@ def test_gunicorns_hooks_for_requests(serve: Any) -> None:
     assert seen == [("before", "GET", "/a?b", "/a", "b", (1, 1)), ("behind", "/a?b", "/a", "201 Made", 5)]
 
 
+def test_the_log_can_show_what_the_application_notes(serve: Any) -> None:
+    records: list[Any] = []
+
+    class Observer:
+        def ended(self, record: Any) -> None:
+            records.append(record.environ().get("shop.user"))
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        environ["shop.user"] = "alice"
+        start_response("200 OK", [])
+        return []
+
+    serve(application, observers=Observers([Observer()])).get()
+
+    wait_for(lambda: records)
+    assert records == ["alice"]
+
+
 def test_early_hints(serve: Any) -> None:
     def application(environ: Any, start_response: Any) -> list[bytes]:
         environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])

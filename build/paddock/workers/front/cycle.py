@@ -51,6 +51,8 @@ class Asked:
     sent = 0
     received = 0
     seconds = 0.0
+    variables: Any = None
+    """The environ of a WSGI application."""
     answer: Any = ()
     """The answer's header fields, as the application has given them."""
 
@@ -154,7 +156,7 @@ class Asked:
 
     def environ(self) -> dict[str, Any]:
         """See `Record`."""
-        return environ_of(self)
+        return self.variables or environ_of(self)
 
 
 class Cycle(Asked, Base):

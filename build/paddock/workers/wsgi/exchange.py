@@ -201,6 +201,7 @@ class Exchange:
         try:
             environ = application.environs.of(self.scope, self.input, Connection(self))
             environ["wsgi.early_hints"] = self.hint
+            record.variables = environ
             items = application.call(environ, self.start_response)
             if not self.tunnel:
                 self.take(items)
