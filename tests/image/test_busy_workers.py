@@ -13,7 +13,7 @@ from conftest import wait_until
 @pytest.fixture
 def container(start):
     """Two workers that serve, of one thread each."""
-    environment = {"WORKERS": "2", "THREADS": "1", "READY_PATH": "/ready"}
+    environment = {"WORKERS": "2", "THREADS": "1", "READY_PATH": "/ready", "TIMEOUT": "0"}
     container = start("held_wsgi.py", environment=environment).wait_ready()
     wait_until(lambda: len({container.get().text for _ in range(20)}) == 2, "both workers to serve")
     return container
@@ -48,6 +48,13 @@ def test_readiness_is_answered_when_every_thread_of_every_worker_is_busy(contain
     hold()
     for _ in range(40):
         assert container.get("/ready").status_code == 200
+
+
+def test_the_health_check_is_answered_when_every_thread_of_every_worker_is_busy(container, hold):
+    hold()
+    hold()
+    for _ in range(4):
+        assert container.run("paddock", "health").startswith("healthy")
 
 
 def test_a_worker_that_is_killed_leaves_no_room_behind(container, hold):
