@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,13 @@ def test_what_is_replaced_has_a_hash(listed: Listed, uses: Uses) -> None:
     assert not (found := unprinted(listed, uses)), "\n" + "\n".join(found)
 
 
-# That the checks see what they are for
+# That the checks see what they are for: what they say beyond what they say of the list as it is
+
+
+def new(check: Callable[[Listed, Uses], list[str]], changed: Listed, uses: Uses) -> list[str]:
+    before = check(Listed(TEXT), uses)
+    return [problem for problem in check(changed, uses) if problem not in before]
+
 
 STOP = "gunicorn.arbiter.Arbiter.stop"
 
@@ -49,7 +56,7 @@ def test_a_name_that_has_gone(listed: Listed, uses: Uses) -> None:
     listed.copies["paddock.workers.base.guarding"] = ("gunicorn.arbiter.Arbiter.spawn", "0")
     listed.private |= {"_run_exitfuncs": "signal", "_gunicorn": "gunicorn.util", "_nest_patched": "not_installed"}
     listed.documented["gunicorn.arbiter.Arbiter.reload_all"] = "https://docs.gunicorn.org"
-    first, second, third, documented, *private = changes(listed, uses)
+    first, second, third, documented, *private = new(changes, listed, uses)
     assert "Arbiter.handle_usr9 has gone" in first
     assert "Listener.reap_workers has gone" in second
     assert "paddock.arbiter.arbiter.Arbiter.reap_workers" in second
@@ -63,7 +70,7 @@ def test_a_name_that_has_gone(listed: Listed, uses: Uses) -> None:
 
 def test_another_signature(listed: Listed, uses: Uses) -> None:
     listed.entries[STOP] = Entry("(self)", listed.entries[STOP].fingerprint)
-    (found,) = changes(listed, uses)
+    (found,) = new(changes, listed, uses)
     assert "was (self) and is (self, graceful=True)" in found
     assert "paddock.arbiter.arbiter.Arbiter.stop" in found
 
@@ -72,7 +79,7 @@ def test_another_body(listed: Listed, uses: Uses) -> None:
     listed.entries[STOP] = Entry(listed.entries[STOP].signature, "0")
     name, _ = listed.copies["paddock.workers.base.guarding"]
     listed.copies["paddock.workers.base.guarding"] = (name, "0")
-    first, second = changes(listed, uses)
+    first, second = new(changes, listed, uses)
     assert f"{STOP} has another body, and ours was written from the old one: paddock.arbiter" in first
     assert Listed(TEXT).entries[STOP].fingerprint in first
     assert "spawn_worker has another body, and ours was written from the old one: paddock.workers.base" in second
@@ -80,7 +87,7 @@ def test_another_body(listed: Listed, uses: Uses) -> None:
 
 def test_a_name_that_is_not_listed(listed: Listed, uses: Uses) -> None:
     del listed.entries[STOP], listed.entries["gunicorn.util.hop_headers"], listed.private["_gunicorn"]
-    override, imported, private = unlisted(listed, uses)
+    override, imported, private = new(unlisted, listed, uses)
     assert STOP in override
     assert "paddock.arbiter.arbiter.Arbiter.stop" in override
     assert "hop_headers" in imported
@@ -93,7 +100,7 @@ def test_a_name_that_nothing_uses(listed: Listed, uses: Uses) -> None:
     listed.named = {**listed.named, "nobody": []}
     listed.documented["gunicorn.arbiter.Arbiter.reexec"] = "https://docs.gunicorn.org"
     listed.copies["paddock.workers.base.nobody"] = listed.copies["paddock.workers.base.guarding"]
-    assert [problem.partition(":")[0] for problem in unused(listed, uses)] == [
+    assert [problem.partition(":")[0] for problem in new(unused, listed, uses)] == [
         "gunicorn.arbiter.Arbiter.wakeup",
         "_nobodys",
         "nobody",
@@ -104,5 +111,5 @@ def test_a_name_that_nothing_uses(listed: Listed, uses: Uses) -> None:
 
 def test_a_replacement_without_a_hash(listed: Listed, uses: Uses) -> None:
     listed.entries[STOP] = Entry(listed.entries[STOP].signature)
-    (found,) = unprinted(listed, uses)
+    (found,) = new(unprinted, listed, uses)
     assert f"{STOP} is replaced by paddock.arbiter.arbiter.Arbiter.stop" in found
