@@ -474,10 +474,10 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def murder_silent(self, pid: int, worker: Any, now: float) -> None:
         """Kill a worker that serves and has not been heard of for TIMEOUT."""
-        if not self.timeout or now - worker.tmp.last_update() <= self.timeout:
+        if not self.cfg.timeout or now - worker.tmp.last_update() <= self.cfg.timeout:
             return
         if not worker.aborted:
-            self.log.critical("Worker %s has been silent for TIMEOUT=%d seconds: killed", pid, self.timeout)
+            self.log.critical("Worker %s has been silent for TIMEOUT=%d seconds: killed", pid, self.cfg.timeout)
         self.abort(pid, worker)
 
     def abort(self, pid: int, worker: Any) -> None:

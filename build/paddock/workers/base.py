@@ -71,11 +71,6 @@ class BootingWorker(Worker):  # type: ignore[misc]
     stop_by = float("inf")
     gone_by = float("inf")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Gunicorn's own classes would stop by themselves, before there is another.
-        self.replace_after, self.max_requests = self.max_requests, sys.maxsize
-
     def init_process(self) -> None:
         """Run the worker's whole life, and see to it that the process ends when that does."""
         let_children_go()
@@ -128,14 +123,14 @@ class BootingWorker(Worker):  # type: ignore[misc]
         os.utime(self.tmp.fileno(), (beat, beat))
         if self.access_log:
             self.access_log.flush(patience=0)
-        if self.requests() >= self.replace_after:
+        if self.requests() >= self.max_requests:
             self.ask_for_replacement(SERVED_ENOUGH)
         if self.memory and self.memory.read() > own(self.cfg, "max_worker_memory"):
             self.ask_for_replacement(TOO_LARGE)
 
     def requests(self) -> int:
         """Return how many requests the worker has served."""
-        return int(self.nr)
+        raise NotImplementedError
 
     def ask_for_replacement(self, reason: int) -> None:
         """Ask the image's arbiter for a successor; under another arbiter just make room for one."""
@@ -143,22 +138,19 @@ class BootingWorker(Worker):  # type: ignore[misc]
             os.kill(os.getpid(), signal.SIGTERM)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: finish what is in flight; while the application is imported there is nothing to finish."""
-        if self.exits_if_booting():
-            return
-        self.begin_stop()
+        """SIGTERM, before the event loop runs: there is nothing to finish."""
+        self.exits_if_booting()
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGINT and SIGQUIT: end at once.
+        """SIGINT and SIGQUIT, before the event loop runs: end at once.
 
-        Gunicorn's threads first want a lock of their pool, which what the signal interrupts may hold. Ctrl-C comes from
-        the terminal and from the arbiter, and the second must not interrupt what the first has begun.
+        Ctrl-C comes from the terminal and from the arbiter, and the second must not interrupt what the first has begun.
         """
         if self.exits_if_booting() or self.hurried:
             return
         self.hurry()
-        Worker.handle_quit(self, sig, frame)
+        super().handle_quit(sig, frame)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT, from the arbiter: die. An exception would end up in the application, and be answered with a 500."""

@@ -13,18 +13,14 @@ import signal
 import ssl
 import sys
 import time
-from types import FrameType
 from typing import Any
 
 import uvicorn
 import uvicorn.lifespan.on
 import uvicorn.loops.auto
-import uvicorn.protocols.http.auto
 import uvicorn.protocols.websockets.auto  # loaded before the fork, so that workers share the pages and boot sooner
 from gunicorn.arbiter import Arbiter
 from gunicorn.sock import ssl_context
-from uvicorn.config import HTTP_PROTOCOLS, LIFESPAN, LOOP_FACTORIES, WS_PROTOCOLS
-from uvicorn.importer import import_from_string
 
 from paddock.http import forwarded, ids, root_path
 from paddock.http.concurrency import limited
@@ -52,17 +48,20 @@ class LoopWorker(BootingWorker):
     @staticmethod
     def prepare(cfg: Any) -> None:
         """Import all that the configuration leads to, so that no import of the server's comes when threads run."""
-        protocol_class(cfg.uvicorn_http, Limits.of(cfg))
-        for paths, name in (
-            (HTTP_PROTOCOLS, cfg.uvicorn_http),
-            (WS_PROTOCOLS, cfg.uvicorn_ws),
-            (LIFESPAN, cfg.uvicorn_lifespan),
-        ):
-            if path := paths[name]:
-                import_from_string(path)
-        if path := LOOP_FACTORIES[cfg.uvicorn_loop]:
-            # It imports the loop's package when it is asked for a loop.
-            import_from_string(path)(use_subprocess=False)
+        config = uvicorn.Config(
+            lambda: None,
+            factory=True,
+            interface="asgi3",
+            workers=1,
+            log_config=None,
+            http=protocol_class(cfg.uvicorn_http, Limits.of(cfg)),
+            ws=cfg.uvicorn_ws,
+            lifespan=cfg.uvicorn_lifespan,
+            loop=cfg.uvicorn_loop,
+        )
+        config.load()
+        # It imports the loop's package when it is asked for a loop.
+        config.get_loop_factory()
 
     def run(self) -> None:
         """Serve until told to stop, then run lifespan shutdown.
@@ -133,11 +132,6 @@ class LoopWorker(BootingWorker):
         """Cancel a lifespan startup that goes on although the worker was told to stop: nothing is in flight."""
         if self.server and not self.server.started:
             this.cancel()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM, before the event loop runs."""
-        self.exits_if_booting()
-        self.alive = False
 
     async def beat(self) -> None:
         """Tell the arbiter, every second, that the event loop turns; stop if the arbiter is gone.
