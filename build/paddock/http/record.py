@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, Protocol
-
-from gunicorn.util import unquote_to_wsgi_str
+from urllib.parse import unquote_to_bytes
 
 from paddock.health.check import HEALTH_AGENT
 
@@ -272,7 +271,7 @@ class Answered:
 
 def unquoted(path: str) -> str:
     """Return a path without percent encoding; each character is a byte, as in WSGI."""
-    return str(unquote_to_wsgi_str(path)) if "%" in path else path
+    return unquote_to_bytes(path).decode("latin-1") if "%" in path else path
 
 
 def environ_of(record: Any) -> dict[str, Any]:

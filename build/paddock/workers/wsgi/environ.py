@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
+from wsgiref.util import FileWrapper
 
 from gunicorn.http.wsgi import base_environ
-from gunicorn.util import unquote_to_wsgi_str
+
+from paddock.http.record import unquoted
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -32,7 +34,11 @@ class Environs:
 
     def __init__(self, cfg: Any) -> None:
         """Take Gunicorn's configuration."""
-        self.base = {**base_environ(cfg), "wsgi.multithread": cfg.threads > 1, "SCRIPT_NAME": cfg.root_path}
+        self.base = base_environ(cfg) | {
+            "wsgi.multithread": cfg.threads > 1,
+            "wsgi.file_wrapper": FileWrapper,
+            "SCRIPT_NAME": cfg.root_path,
+        }
         self.root = cfg.root_path
         self.passes_underscores = cfg.header_map == "dangerous"
         self.refuses_underscores = cfg.header_map == "refuse"
@@ -58,7 +64,7 @@ class Environs:
             "QUERY_STRING": query,
             "RAW_URI": target,
             "REQUEST_URI": target,
-            "PATH_INFO": unquote_to_wsgi_str(path) if "%" in path else path,
+            "PATH_INFO": unquoted(path),
             "SERVER_PROTOCOL": f"HTTP/{version}" if "." in version else f"HTTP/{version}.0",
         }
         for name, value in scope["headers"]:

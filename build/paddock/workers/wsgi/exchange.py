@@ -15,11 +15,9 @@ from io import BytesIO
 from socket import socket
 from time import monotonic
 from typing import Any
+from wsgiref.util import FileWrapper, is_hop_by_hop
 
 from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
-from gunicorn.http.message import TOKEN_RE
-from gunicorn.http.wsgi import STATUS_RE, FileWrapper
-from gunicorn.util import hop_headers
 
 from paddock.http.ids import CURRENT
 from paddock.http.interface import Receive, Scope, Send
@@ -34,8 +32,11 @@ BUFFER = 1024 * 1024
 FORBIDDEN = re.compile(r"[^ \t\x21-\x7e\x80-\xff]")
 """What no value of a header field may have: https://www.rfc-editor.org/rfc/rfc9110#section-5.5"""
 
-DROPPED = hop_headers - {"connection", "server"}
-"""Fields that are the server's to send, as in Gunicorn; an application may ask to close the connection."""
+STATUS = re.compile(r"[0-9]{3}(?: [ \t\x21-\x7e\x80-\xff]*)?")
+"""A status, whose phrase may be left out: https://www.rfc-editor.org/rfc/rfc9112#section-4"""
+
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
+"""The name of a header field: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2"""
 
 ERROR_FIELDS = [
     (b"content-type", b"text/plain; charset=utf-8"),
@@ -56,7 +57,7 @@ def status_line(status: str) -> tuple[int, bytes]:
     """
     if not isinstance(status, str):
         raise TypeError(f"{status!r} is not a string")
-    if not STATUS_RE.fullmatch(status):
+    if not STATUS.fullmatch(status):
         raise ValueError(f"Invalid status {status!r}")
     code = int(status[:3])
     if not 100 <= code <= 599:
@@ -73,10 +74,12 @@ def field_name(name: str) -> bytes:
     """
     if not isinstance(name, str):
         raise TypeError(f"{name!r} is not a string")
-    if not TOKEN_RE.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         raise InvalidResponseHeaderName(repr(name))
     lower = name.lower()
-    return b"" if lower in DROPPED else lower.encode("latin-1")
+    # As in Gunicorn; an application may ask to close the connection.
+    is_servers = lower == "date" or (is_hop_by_hop(lower) and lower != "connection")
+    return b"" if is_servers else lower.encode("latin-1")
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -10,8 +10,6 @@ import io
 import os
 from typing import Any
 
-from gunicorn.http.wsgi import FileWrapper
-
 from paddock.http.interface import Send
 
 CHUNK = 1024 * 1024
@@ -47,7 +45,7 @@ class FilePart:
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-def part_of(wrapper: FileWrapper, most: int | None) -> FilePart | None:
+def part_of(wrapper: Any, most: int | None) -> FilePart | None:
     """Return what is left of a wrapped file, so many bytes at most; None where it is not one of the kernel's."""
     try:
         file = wrapper.filelike.fileno()
