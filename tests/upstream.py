@@ -247,7 +247,7 @@ class Uses:
         self.replaced: dict[str, str] = {}
         """What is overridden without a call of what it overrides, and where."""
         self.mentions: dict[str, list[str]] = defaultdict(list)
-        """Where members of any class are defined, and attributes of any object used, by their names alone."""
+        """Where names are imported, members of any class defined, and attributes of any object used."""
         self.receivers: set[str] = set()
         """The names of what attributes are used of."""
         self.private: dict[str, str] = {}
@@ -294,6 +294,7 @@ class Uses:
             elif isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     self._use(f"{source.origin(node)}.{alias.name}", where)
+                    self.mentions[alias.name].append(where)
             elif isinstance(node, ast.Attribute):
                 name = dotted(node) or ""
                 if target := source.names.get(name.partition(".")[0]):
@@ -405,7 +406,7 @@ def changes(listed: Listed, uses: Uses) -> list[str]:
         if found is None:
             problems.append(
                 f"{name} has gone. What mentions its name: {places}.\n"
-                "  An override is not called any more: find what took its place upstream, then mend ours and the list."
+                "  An override of it is not called any more. Find what took its place, then mend ours and the list."
             )
         elif entry.signature != (now := signature(found.node)):
             problems.append(

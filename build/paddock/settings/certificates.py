@@ -10,11 +10,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from gunicorn import sock
-from gunicorn.config import ALPN_PROTOCOL_MAP
 
 from paddock.errors import Problem
 from paddock.settings.environment import own
 from paddock.settings.table import SETTINGS, TLS
+
+ALPN = {"h1": "http/1.1"}
+"""What Gunicorn calls otherwise than https://www.iana.org/assignments/tls-extensiontype-values, protocol IDs."""
 
 OUTLIVED = {9: "is not valid yet", 10: "has expired"}
 """Words for OpenSSL's codes: https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/"""
@@ -103,7 +105,7 @@ def ssl_context(cfg: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLConte
     if cfg.ciphers:
         context.set_ciphers(cfg.ciphers)
     if "h2" in cfg.http_protocols:
-        context.set_alpn_protocols([ALPN_PROTOCOL_MAP[p] for p in cfg.http_protocols if p in ALPN_PROTOCOL_MAP])
+        context.set_alpn_protocols([ALPN.get(protocol, protocol) for protocol in cfg.http_protocols])
     return context
 
 
