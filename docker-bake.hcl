@@ -356,10 +356,21 @@ target "environment" {
 target "bench-peers" {
   inherits = ["_secrets"]
   context  = "benchmarks/peers"
-  contexts = { server = "build", uv = "target:${target_of(DEFAULT_PYTHON, "full")}" }
+  contexts = {
+    paddock = "target:${target_of(DEFAULT_PYTHON, "full")}"
+    server  = "build"
+    uv      = "target:${target_of(DEFAULT_PYTHON, "full")}"
+  }
   args = {
     PYTHON_VERSION = DEFAULT_PYTHON
     BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", DEFAULT_PYTHON)
   }
   tags = ["${IMAGE}-bench:peers"]
+}
+
+# Paddock with the frameworks that it is measured with.
+target "bench-frameworks" {
+  inherits = ["bench-peers"]
+  target   = "frameworks"
+  tags     = ["${IMAGE}-bench:frameworks"]
 }
