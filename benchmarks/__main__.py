@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import docker
 
-from benchmarks import results, sizing
+from benchmarks import cpu, results, sizing
 from benchmarks.pages import tables
 from benchmarks.ratios import COMPARISONS, CONNECTIONS, measure
 from benchmarks.servers import Failed
@@ -17,6 +17,7 @@ from benchmarks.servers import Failed
 PYTHON = os.environ["PADDOCK_PYTHON"]
 IMAGE = f"{os.environ['IMAGE']}:{PYTHON}-slim"
 PEERS = f"{os.environ['IMAGE']}-bench:peers"
+FRAMEWORKS = f"{os.environ['IMAGE']}-bench:frameworks"
 EXAMPLE = f"{os.environ['EXAMPLE_IMAGE']}:fastapi-uv"
 
 
@@ -44,6 +45,21 @@ def compare(name: str, engine: docker.DockerClient, pairs: int, seconds: int) ->
         say("requests/s: " + ", ".join(f"{contender} {rate}" for contender, rate in rates[-1].items()))
     method = {"seconds": 2 * seconds, "connections": CONNECTIONS, "stdout": "a pipe, read on the CPU of wrk"}
     results.save(name, versions=versions, method=method, rates=rates)
+
+
+def beside(engine: docker.DockerClient, pairs: int, seconds: int) -> None:
+    """Measure what docs/speed.md shows."""
+    cpus = two_cpus()
+    versions = results.versions(engine, FRAMEWORKS, PEERS)
+    measured: dict[str, list[dict[str, float]]] = {}
+    for name, comparison in cpu.COMPARISONS.items():
+        contenders = comparison.contenders(FRAMEWORKS, PEERS)
+        measured[name] = []
+        for pair in measure(engine, contenders, PEERS, cpus, pairs, seconds, comparison.figure):
+            measured[name].append({contender: round(figure, 1) for contender, figure in pair.items()})
+            say(f"{name}: " + ", ".join(f"{contender} {figure}" for contender, figure in measured[name][-1].items()))
+    method = {"seconds": 2 * seconds, "pairs": pairs, "connections": CONNECTIONS}
+    results.save("cpu", versions=versions, method=method, measured=measured)
 
 
 def size(engine: docker.DockerClient, pairs: int, seconds: int) -> None:
@@ -80,7 +96,7 @@ def number_from(least: int) -> Callable[[str], int]:
 def main() -> int:
     """Run one benchmark; return the exit status."""
     parser = argparse.ArgumentParser("./dev bench", description="Measure, and write benchmarks/results/NAME.json.")
-    parser.add_argument("name", choices=[*COMPARISONS, "sizing"])
+    parser.add_argument("name", choices=[*COMPARISONS, "cpu", "sizing"])
     parser.add_argument("--pairs", type=number_from(1), default=4, help="how often everything is measured (4)")
     parser.add_argument("--seconds", type=number_from(1), default=2, help="how long each measurement takes (2)")
     options = parser.parse_args()
@@ -88,6 +104,8 @@ def main() -> int:
     try:
         if options.name == "sizing":
             size(engine, options.pairs, options.seconds)
+        elif options.name == "cpu":
+            beside(engine, options.pairs, options.seconds)
         else:
             compare(options.name, engine, options.pairs, options.seconds)
     except Failed as error:

@@ -7,9 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ratios, results
+from benchmarks import cpu, ratios, results
 
 Result = Mapping[str, Any]
+
+
+def cpu_tables(result: Result) -> dict[str, str]:
+    """Return the tables of docs/speed.md by name."""
+    measured = result["measured"]
+    return {
+        "ratios": cpu.ratios(measured),
+        "wsgi": cpu.times(measured, ["wsgi", "flask", "django"]),
+        "asgi": cpu.times(measured, ["asgi", "fastapi"]),
+    }
 
 
 def sizing_tables(result: Result) -> dict[str, str]:
@@ -65,6 +75,8 @@ def tables(name: str, result: Result) -> dict[str, str]:
     """Return the tables of a benchmark by title."""
     if name == "sizing":
         return sizing_tables(result)
+    if name == "cpu":
+        return cpu_tables(result)
     comparison = ratios.COMPARISONS[name]
     return {comparison.title: ratios.table(comparison, result["rates"])}
 

@@ -1,4 +1,4 @@
-"""Requests a second of one server as a share of another's, in pairs that were measured side by side."""
+"""Figures of one server as a share of another's, in pairs that were measured side by side."""
 
 from __future__ import annotations
 
@@ -19,8 +19,26 @@ WARM_UP = 1
 
 
 @dataclass(frozen=True)
+class Figure:
+    """What is measured of each server."""
+
+    name: str
+    """What tables call it."""
+
+    of: Callable[[Server, str, int, str], float]
+    """Measures a server with the wrk of an image, for some seconds, on a CPU."""
+
+
+def _rate(server: Server, wrk: str, seconds: int, cpu: str) -> float:
+    return server.load(wrk, seconds, CONNECTIONS, cpuset_cpus=cpu).rate
+
+
+RATE = Figure("requests/s", _rate)
+
+
+@dataclass(frozen=True)
 class Ratio:
-    """A question that a comparison answers: how fast is `this`, with `that` as 1?"""
+    """A question that a comparison answers: what is the figure of `this`, with that of `that` as 1?"""
 
     this: str
     that: str
@@ -36,6 +54,7 @@ class Comparison:
     """Makes them of the images under test and of the peers."""
 
     ratios: tuple[Ratio, ...]
+    figure: Figure = RATE
 
 
 DEFAULT = "Paddock, access log on"
@@ -86,8 +105,9 @@ def measure(
     cpus: tuple[int, int],
     pairs: int,
     seconds: int,
+    figure: Figure = RATE,
 ) -> Iterator[dict[str, float]]:
-    """Yield the requests a second of every contender, by name, `pairs` times.
+    """Yield a figure of every contender, by name, `pairs` times.
 
     Each time all of them are started anew, because one process is not as fast as the next, and measured there and back
     again: A B C C B A. So what makes the machine slower or faster meanwhile touches all of them. Each has one CPU, the
@@ -99,11 +119,10 @@ def measure(
             servers = [stack.enter_context(Server(engine, each, cpuset_cpus=server)) for each in contenders]
             for each in servers:
                 each.load(peers, WARM_UP, CONNECTIONS, cpuset_cpus=client)
-            rates: dict[str, list[float]] = {each.name: [] for each in contenders}
+            found: dict[str, list[float]] = {each.name: [] for each in contenders}
             for each in [*servers, *reversed(servers)]:
-                load = each.load(peers, seconds, CONNECTIONS, cpuset_cpus=client)
-                rates[each.contender.name].append(load.rate)
-            yield {name: statistics.mean(both) for name, both in rates.items()}
+                found[each.contender.name].append(figure.of(each, peers, seconds, client))
+            yield {name: statistics.mean(both) for name, both in found.items()}
 
 
 @dataclass(frozen=True)
@@ -126,7 +145,10 @@ def spread(rates: Sequence[Mapping[str, float]], ratio: Ratio) -> Spread:
 
 def table(comparison: Comparison, rates: Sequence[Mapping[str, float]]) -> str:
     """Return the ratios of a run as Markdown."""
-    lines = [f"| requests/s, median of {len(rates)} pairs | ratio | lowest to highest | goal |", "|---|---|---|---|"]
+    lines = [
+        f"| {comparison.figure.name}, median of {len(rates)} pairs | ratio | lowest to highest | goal |",
+        "|---|---|---|---|",
+    ]
     lines += [
         f"| {ratio.this} / {ratio.that} | {spread(rates, ratio)} | {'' if ratio.goal is None else ratio.goal} |"
         for ratio in comparison.ratios

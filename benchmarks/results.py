@@ -21,7 +21,8 @@ VERSIONS = """
 import importlib.metadata, json, platform, sys
 sys.path.append("/opt/paddock/lib")
 found = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
-names = ["gunicorn", "uvicorn", "uvicorn-worker", "uvloop", "httptools"]
+names = ["gunicorn", "uvicorn", "uvicorn-worker", "uvloop", "httptools", "granian", "pyuwsgi"]
+names += ["fastapi", "flask", "django"]
 print(json.dumps({"python": platform.python_version()} | {name: found[name] for name in names if name in found}))
 """
 

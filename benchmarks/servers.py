@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -65,10 +65,18 @@ class Load:
     p99: float
     """The same of 99 in a hundred."""
 
+    cpu: float = 0.0
+    """Seconds of CPU time that the server's container took meanwhile."""
+
     @property
     def rate(self) -> float:
         """Requests a second."""
         return self.requests / self.seconds
+
+    @property
+    def cpu_each(self) -> float:
+        """Microseconds of CPU time a request."""
+        return self.cpu / self.requests * 1e6
 
 
 def parse_report(output: str) -> Load:
@@ -182,11 +190,23 @@ class Server:
         """Return what the server says of itself: all but the access log."""
         return str(self.container.logs().decode())
 
-    def _answers(self, answer: str) -> bool:
+    def address(self) -> str:
+        """Return the container's address, which it has as soon as it runs."""
         self.container.reload()
-        address = next(iter(self.container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
+        return str(next(iter(self.container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"])
+
+    def cpu_time(self) -> float:
+        """Return the seconds of CPU time that the container has taken so far.
+
+        Its cgroup counts them, and the engine reads them there, from `cpuacct.usage` or `cpu.stat`: a command in the
+        container would itself be counted. https://docs.docker.com/reference/api/engine/version/v1.51/#operation/ContainerStats
+        """
+        stats = self.container.stats(stream=False, one_shot=True)
+        return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+
+    def _answers(self, answer: str) -> bool:
         port, _, path = answer.partition("/")
-        connection = http.client.HTTPConnection(address, int(port), timeout=5)
+        connection = http.client.HTTPConnection(self.address(), int(port), timeout=5)
         try:
             connection.request("GET", f"/{path}")
             return connection.getresponse().status == 200
@@ -203,14 +223,17 @@ class Server:
         Raises:
             Failed: when a request failed, or is not in the log, or is there though the log is off.
         """
-        before = self._log.lines
+        before, taken = self._log.lines, self.cpu_time()
         command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout"]
         command += ["10s", "--script", "/usr/local/share/wrk/report.lua", f"http://127.0.0.1:8000{path}"]
         network = f"container:{self.container.id}"
         output = self._engine.containers.run(image, command, network_mode=network, remove=True, **limits)
-        load = parse_report(output.decode())
+        try:
+            load = parse_report(output.decode())
+        except Failed as error:
+            raise Failed(f"{self.contender.name}: {error}") from None
         self._check_log(before, load)
-        return load
+        return replace(load, cpu=self.cpu_time() - taken)
 
     def _check_log(self, before: int, load: Load) -> None:
         wanted = load.requests if self.contender.logs else 0
