@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from benchmarks.mixed import p99_of_quick
+from benchmarks import mixed
 from benchmarks.ratios import CONNECTIONS, Comparison, Figure, Ratio, spread
 from benchmarks.servers import UNTIL_READY, Contender, Server
 
@@ -76,7 +76,8 @@ def _rate_of(path: str) -> Figure:
 
 def _p99(server: Server, wrk: str, seconds: int, cpu: str) -> float:
     # The clients are on this process's CPU, which is that of wrk; and they need longer, since they ask less.
-    return p99_of_quick(server.address(), 4 * seconds, MIXED_CONNECTIONS)
+    times = mixed.quick(server.address(), 4 * seconds, MIXED_CONNECTIONS)
+    return statistics.quantiles(times, n=100)[-1] * 1e3
 
 
 def _application(title: str, kind: str, app: str, ratios: Sequence[Ratio], quiet: bool = False) -> Comparison:

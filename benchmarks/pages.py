@@ -97,8 +97,10 @@ def main(blocks: Path, plots: Path) -> None:
     from benchmarks import plot
 
     compared = {name: results.load(name) for name in ratios.COMPARISONS if results.has(name)}
-    sizing = results.load("sizing")
+    sizing, beside = results.load("sizing"), results.load("cpu")
     written = {"speed": speed(compared), "conditions": f"{results.conditions(sizing)}.", **sizing_tables(sizing)}
+    written |= {f"cpu-{name}": text for name, text in cpu_tables(beside).items()}
+    written["cpu-conditions"] = f"{results.conditions(beside)}; {beside['method']['pairs']} pairs."
     for name, text in written.items():
         (blocks / name).write_text(f"{text}\n")
     for name, result in compared.items():

@@ -23,7 +23,7 @@ from pathlib import Path
 MADE = Path(".cache/docs")
 BLOCKS = MADE / "blocks"
 PLOTS = Path("benchmarks/results")
-PAGES = (Path("README.md"), Path("docs/sizing.md"))
+PAGES = (Path("README.md"), Path("docs/sizing.md"), Path("docs/speed.md"))
 CONF = Path("build/gunicorn_conf.py")
 
 

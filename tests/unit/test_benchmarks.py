@@ -1,14 +1,17 @@
 """What the benchmarks make of their measurements: figures, tables, and errors."""
 
+import http.client
+import http.server
 import json
 import os
 import threading
+import time
 
 import pytest
 
-from benchmarks import pages, results
+from benchmarks import cpu, mixed, pages, results
 from benchmarks.ratios import COMPARISONS, Comparison, Ratio, spread, table
-from benchmarks.servers import Failed, LineCounter, parse_report
+from benchmarks.servers import APPS, Failed, LineCounter, Load, parse_report
 
 REPORT = {
     "requests": 5000,
@@ -30,6 +33,10 @@ def test_report():
     load = parse_report(output())
 
     assert (load.requests, load.rate, load.p50, load.p99) == (5000, 2000, 1.5, 4.25)
+
+
+def test_cpu_time_a_request():
+    assert Load(5000, 2.5, p50=1.5, p99=4.25, cpu=0.25).cpu_each == 50
 
 
 @pytest.mark.parametrize("kind", ["connect", "read", "write", "timeout", "status"])
@@ -67,6 +74,104 @@ def test_ratios_are_of_contenders(comparison):
 
     assert len(set(names)) == len(names)
     assert {name for ratio in comparison.ratios for name in (ratio.this, ratio.that)} == set(names)
+
+
+@pytest.mark.parametrize("comparison", cpu.COMPARISONS.values(), ids=cpu.COMPARISONS)
+def test_ratios_beside_other_servers_are_of_contenders(comparison):
+    contenders = comparison.contenders("paddock:frameworks", "peers")
+    names = [contender.name for contender in contenders]
+
+    assert len(set(names)) == len(names)
+    assert {name for ratio in comparison.ratios for name in (ratio.this, ratio.that)} <= set(names)
+    assert all((APPS / contender.app).exists() for contender in contenders)
+
+
+@pytest.mark.parametrize("kind", ["ASGI", "WSGI"])
+def test_peers_are_measured_with_their_access_log_and_without(kind):
+    contenders = {
+        contender.name: contender for contender in cpu.COMPARISONS[kind.lower()].contenders("paddock", "peers")
+    }
+
+    for peer in cpu.PEERS[kind]:
+        assert contenders[peer].logs
+        assert not contenders[cpu.off(peer)].logs
+        assert contenders[peer].command != contenders[cpu.off(peer)].command
+
+
+def test_table_of_ratios_beside_other_servers():
+    figures = {cpu.OFF: 20, cpu.TEXT: 30, cpu.JSON: 33, cpu.GTHREAD: 60, cpu.off(cpu.GTHREAD): 40}
+    figures |= {cpu.GRANIAN: 40, cpu.UVICORN: 100}
+
+    lines = cpu.ratios({name: [figures] for name in cpu.COMPARISONS}).splitlines()
+
+    assert len(lines) == 2 + sum(len(comparison.ratios) for comparison in cpu.COMPARISONS.values())
+    assert lines[:3] == [
+        "| | to reach | measured | lowest to highest |",
+        "|---|---|---|---|",
+        "| WSGI, bare: CPU time a request, Paddock / `gunicorn -k gthread` | 0.35 | 0.50 | 0.50 to 0.50 |",
+    ]
+    assert lines[-1].startswith("| WSGI, 1 of 10 requests sleeps 200 ms: 99th percentile of the others, Paddock / ")
+
+
+def test_table_of_cpu_time():
+    measured = {"wsgi": [{"a": 20.4, "b": 30}, {"a": 22, "b": 31}, {"a": 10, "b": 90}], "flask": [{"a": 100}]}
+
+    assert cpu.times(measured, ["wsgi", "flask"]).splitlines() == [
+        "| | WSGI, bare | Flask |",
+        "|---|---|---|",
+        "| a | 20 µs | 100 µs |",
+        "| b | 31 µs |  |",
+    ]
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Answer on a port that stands for 8000: `/slow` after a while, with the handler's `status`."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        status = 200
+
+        def do_GET(self):
+            asked.append(self.path)
+            if self.path == "/slow":
+                time.sleep(0.1)
+            self.send_response(Handler.status if self.path == "/slow" else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        connect = http.client.HTTPConnection
+        monkeypatch.setattr(
+            http.client, "HTTPConnection", lambda host, port, **more: connect(host, server.server_port, **more)
+        )
+        yield Handler, asked
+        server.shutdown()
+        thread.join()
+
+
+def test_quick_requests_are_measured_apart_from_slow_ones(answering):
+    _, asked = answering
+
+    times = mixed.quick("127.0.0.1", 0.5, 2)
+
+    assert len(times) == asked.count("/") > 0
+    assert asked.count("/slow") == pytest.approx(len(asked) / mixed.SLOW_EACH, abs=2)
+    assert asked.count("/slow") > 0
+
+
+def test_a_slow_request_that_fails_is_a_failure(answering):
+    handler, _ = answering
+    handler.status = 500
+
+    with pytest.raises(Failed, match="/slow was answered with 500"):
+        mixed.quick("127.0.0.1", 0.2, 2)
 
 
 def test_table_of_memory():
