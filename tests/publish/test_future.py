@@ -127,4 +127,4 @@ def test_pages_take_nothing_newer_than_their_date(start, tools, future, environm
         container.run("sh", "-euc", f"uv pip install --dry-run {packages}")
 
     assert future.wanted == set()
-    assert {"alembic", "h2", "django", "prometheus-client", "whitenoise"} <= future.looked_up
+    assert {"alembic", "zttp", "django", "prometheus-client", "whitenoise"} <= future.looked_up

@@ -342,7 +342,7 @@ def test_what_is_held_goes_before_the_end_that_a_client_sends() -> None:
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_answer_is_counted_before_it_is_written(waits: bool) -> None:
     slots = Slots()
-    counter = Counter(slots.take(0))
+    counter = Counter(slots.take())
     seen = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:

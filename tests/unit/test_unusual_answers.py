@@ -66,7 +66,7 @@ def test_a_status_that_is_none(http: str, status: Any, caplog: pytest.LogCapture
         await turn_until(lambda: all(client.text.endswith((b"0\r\n\r\n", b"Error")) for _, client in made))
         assert [client.text[:13] for _, client in made] == [b"HTTP/1.1 200 ", b"HTTP/1.1 500 ", b"HTTP/1.1 200 "]
 
-    with front(http, Observers([Counter(slots.take(0))])) as protocol:
+    with front(http, Observers([Counter(slots.take())])) as protocol:
         asyncio.run(main())
     counted = slots.total()
     assert counted.in_flight == 0
@@ -86,7 +86,7 @@ def test_a_status_that_is_as_good_as_one(http: str, status: Any) -> None:
         await turn_until(lambda: client.text.endswith(b"0\r\n\r\n"))
         assert client.text.startswith(b"HTTP/1.1 200 OK\r\n")
 
-    with front(http, Observers([Counter(slots.take(0))])) as protocol:
+    with front(http, Observers([Counter(slots.take())])) as protocol:
         asyncio.run(main())
     assert slots.total().statuses("GET")["2xx"] == 1
 
@@ -144,7 +144,7 @@ def test_a_task_factory_that_fails(http: str, caplog: pytest.LogCaptureFixture) 
         client.send(GET)
         await turn_until(lambda: client.text.startswith(b"HTTP/1.1 200 ") and not other.tasks)
 
-    with front(http, Observers([Counter(slots.take(0))])) as protocol:
+    with front(http, Observers([Counter(slots.take())])) as protocol:
         asyncio.run(main())
     assert "no more tasks" in caplog.text
     assert (slots.total().statuses("GET")["5xx"], slots.total().in_flight) == (1, 0)

@@ -34,8 +34,9 @@ def serve(request: pytest.FixtureRequest) -> Iterator[Callable[..., Served]]:
 
 
 def head_of(answer: bytes) -> list[bytes]:
-    """Return the lines of an answer's head."""
-    return answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    """Return the lines of an answer's head, the names of its fields in lower case."""
+    first, *fields = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    return [first, *(field.lower() for field in fields)]
 
 
 def body_of(answer: bytes) -> bytes:
@@ -136,6 +137,15 @@ def test_lists(serve: Any, parts: list[bytes], headers: Any, body: bytes) -> Non
 
     assert head_of(answer)[0] == b"HTTP/1.1 200 OK"
     assert body_of(answer) == body
+
+
+def test_names_are_sent_as_they_are(serve: Any) -> None:
+    answer = serve(answering(b"x", headers=[("X-CamelCase", "Yes"), ("Date", "today"), ("Keep-Alive", "x")])).get()
+
+    assert b"\r\nX-CamelCase: Yes\r\n" in answer
+    # These are the server's to send.
+    assert b"today" not in answer
+    assert b"keep-alive:" not in head_of(answer)
 
 
 def test_a_list_of_one_has_a_length(serve: Any) -> None:
@@ -282,7 +292,7 @@ def test_failures_are_a_500(serve: Any, application: Any) -> None:
     answer = serve(application).get()
 
     assert answer.startswith(b"HTTP/1.1 500")
-    assert b"connection: close" in [line.lower() for line in head_of(answer)]
+    assert b"connection: close" in head_of(answer)
 
 
 def test_system_exit_is_a_500_and_the_thread_lives(serve: Any) -> None:

@@ -392,23 +392,24 @@ class HttpToolsCycle(Cycle, Base):
             raise RuntimeError("Invalid HTTP header value.")
         for name, value in self.default_headers + self.id_fields() + fields:
             try:
-                name = field_name(name)
+                lower = field_name(name)
             except TypeError:
                 # A bytearray, which no cache can find.
-                name = field_name(bytes(name))
-            if name == b"content-length":
+                lower = field_name(bytes(name))
+            if lower == b"content-length":
                 if self.chunked_encoding is None:
                     self.expected_content_length = int(value.decode())
                     self.chunked_encoding = False
-            elif name == b"transfer-encoding":
+            elif lower == b"transfer-encoding":
                 if self.is_old():
                     continue
                 if value.lower() == b"chunked":
                     self.expected_content_length = 0
                     self.chunked_encoding = True
-            elif name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
+            elif lower == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
                 self.keep_alive, closes = False, True
-            content.append(b"%b: %b\r\n" % (name, value))
+            # As Uvicorn, and as Gunicorn.
+            content.append(b"%b: %b\r\n" % (name if line else lower, value))
         if not self.keep_alive and not closes:
             content.append(b"connection: close\r\n")
         if status in (204, 304):

@@ -67,7 +67,7 @@ def status_line(status: str) -> tuple[int, bytes]:
 
 @lru_cache(maxsize=1024)
 def field_name(name: str) -> bytes:
-    """Return the name of a header field in lower case; nothing for one that is the server's to send.
+    """Return the name of a header field as it is sent; nothing for one that is the server's to send.
 
     Raises:
         TypeError, InvalidResponseHeaderName: when it is none.
@@ -79,7 +79,7 @@ def field_name(name: str) -> bytes:
     lower = name.lower()
     # As in Gunicorn; an application may ask to close the connection.
     is_servers = lower == "date" or (is_hop_by_hop(lower) and lower != "connection")
-    return b"" if is_servers else lower.encode("latin-1")
+    return b"" if is_servers else name.encode("latin-1")
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -257,10 +257,10 @@ class Exchange:
         self.fields = encoded(headers)
         self.left = None
         self.bodiless = has_no_body(self.scope["method"], code)
-        lengths = [value for name, value in self.fields if name == b"content-length"]
+        lengths = [value for name, value in self.fields if name.lower() == b"content-length"]
         if lengths:
             if code < 200 or code == 204:
-                self.fields = [field for field in self.fields if field[0] != b"content-length"]
+                self.fields = [field for field in self.fields if field[0].lower() != b"content-length"]
             elif not self.bodiless:
                 self.left = int(lengths[-1])
         self.status = code
