@@ -24,11 +24,14 @@ def unknown():
     return trustme.CA().issue_cert(NAME)
 
 
+SYNC = "gunicorn.workers.sync.SyncWorker"
+
+
 @pytest.fixture(
     scope="module",
     params=[
         pytest.param(pair, id="-".join(pair), marks=pytest.mark.xdist_group(f"mutual-{'-'.join(pair)}"))
-        for pair in (("asgi.py", "auto"), ("wsgi.py", "auto"), ("asgi.py", "asgi"), ("wsgi.py", "gunicorn.workers.sync.SyncWorker"))
+        for pair in (("asgi.py", "auto"), ("wsgi.py", "auto"), ("asgi.py", "asgi"), ("wsgi.py", SYNC))
     ],
 )
 def server(start_for_all, pem, request):
