@@ -82,6 +82,7 @@ def serving(
         watchdog=Watchdog(0),
         environs=Environs(cfg),
         body_buffer=1024 * 1024,
+        logs_environ=True,
         pool=Pool(threads),
     )
     started, stop = threading.Event(), asyncio.Event()

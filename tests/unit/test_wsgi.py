@@ -682,7 +682,7 @@ def test_early_hints(serve: Any) -> None:
     served = serve(application)
 
     hints, _, answer = served.get().partition(b"\r\n\r\n")
-    assert hints == b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload"
+    assert hints == b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload"
     assert body_of(answer) == b"body"
     assert served.exchange(b"GET / HTTP/1.0\r\n\r\n").count(b"HTTP/1.1") == 1
 

@@ -204,7 +204,9 @@ class Exchange:
         try:
             environ = application.environs.of(self.scope, self.input, Connection(self))
             environ["wsgi.early_hints"] = self.hint
-            record.variables = environ
+            if application.worker.logs_environ:
+                # Not always: it holds the exchange, and so its record.
+                record.variables = environ
             items = application.call(environ, self.start_response)
             if not self.tunnel:
                 self.take(items)
@@ -225,9 +227,10 @@ class Exchange:
         if (kind is list or kind is tuple) and len(items) == 1 and not self.begun:
             # The end follows at once, so the loop need not know of it before.
             (item,) = items
-            if part := self.fitting(item):
-                if self.left is None:
-                    self.set_length(len(part))
+            part = self.fitting(item)
+            if self.left is None and not self.bodiless:
+                self.set_length(len(part))
+            if part:
                 self.give(part, len(part))
         elif isinstance(items, FileWrapper) and self.bodiless:
             # Nobody need read it.

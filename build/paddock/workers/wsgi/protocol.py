@@ -16,6 +16,10 @@ from paddock.workers.wsgi.pool import Pool
 from paddock.workers.wsgi.takeover import Tunnel
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 class WsgiProtocol(HttpTools):
     """Gives the requests of a turn of the event loop to the threads together."""
 
@@ -77,6 +81,9 @@ class WsgiCycle(HttpToolsCycle):
         self.write_head(exchange.status, exchange.fields, exchange.line)
         self.write_body(body, False)
         cork.begins = False
+        # What would keep both alive when the connection has gone.
+        self.on_response = nothing
+        del self.connection
         return True
 
     def carry_on(self, rest: Coroutine[Any, Any, None]) -> None:

@@ -28,6 +28,8 @@ class ThreadWorker(LoopWorker):
         self.environs = Environs(self.cfg)
         self.body_buffer: int = own(self.cfg, "request_body_buffer")
         capacity = capacity_of(self)
+        log = self.access_log
+        self.logs_environ = log is not None and (log.has_own_way or "}e)" in log.format)
         self.pool = Pool(self.cfg.threads, capacity.tell)
         capacity.last_begun = lambda: self.pool.began
 
