@@ -95,7 +95,7 @@ def worker_int(worker):
 
 
 def worker_abort(worker):
-    """SIGABRT: it was silent for TIMEOUT, and is killed; worker_exit does not follow."""
+    """SIGABRT: its event loop was silent for TIMEOUT, and it is killed; worker_exit does not follow."""
     worker.log.error("Killed while at: %s", worker.usage.in_flight() or "nothing")
 
 

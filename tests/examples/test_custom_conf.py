@@ -68,12 +68,14 @@ def test_hooks_run_from_start_to_stop(start):
     assert re.search(r"Answered: \d+ of 200, 6 of 404\n$", container.logs(stdout=False))
 
 
-def test_a_worker_that_hangs_says_what_it_is_at(start):
-    """worker_abort. TIMEOUT is the environment's: the file leaves it alone."""
-    container = warm(start(image=IMAGE, environment={"TIMEOUT": "3"}, allow=NOISE_OF_A_HANG).wait_healthy())
+def test_a_worker_with_a_thread_that_hangs_is_replaced(start):
+    """TIMEOUT is the environment's: the file leaves it alone."""
+    environment = {"TIMEOUT": "3", "GRACEFUL_TIMEOUT": "4"}
+    allow = (*NOISE_OF_A_HANG, "Connections were cut off")
+    container = warm(start(image=IMAGE, environment=environment, allow=allow).wait_healthy())
 
     with asking_without_end(container):
-        container.wait_for_log(rf"Killed while at: GET {ENDLESS} for \d+\.\d s")
+        container.wait_for_log(rf"stuck in the application for \d+\.\d seconds by GET {ENDLESS}\.")
         warm(container, 3)
     assert container.stop() == 0
 

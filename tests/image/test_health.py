@@ -233,13 +233,11 @@ def test_a_start_hook_is_part_of_the_start(start, mount):
     healthy(container)
 
 
-@pytest.mark.parametrize(("app", "path", "threads"), [(ASGI, "/block/30", 1), (WSGI, "/sleep/30", 4)])
-def test_a_hung_application_is_unhealthy_in_time(start, app, path, threads):
+def test_a_hung_event_loop_is_unhealthy_in_time(start):
     """Docker ends a check after 5 seconds, and then there would be no reason."""
-    container = start(app, environment={"TIMEOUT": "60", "GRACEFUL_TIMEOUT": "1", **ONE_WORKER}).wait_ready()
-    for _ in range(threads):
-        occupy(container, path)
-    wait_until(lambda: container.logs().count(f"began {path}") == threads, "requests that hang")
+    container = start(ASGI, environment={"TIMEOUT": "60", "GRACEFUL_TIMEOUT": "1", **ONE_WORKER}).wait_ready()
+    occupy(container, "/block/30")
+    container.wait_for_log("began /block/30")
 
     begun = time.monotonic()
     line = unhealthy(container)

@@ -642,16 +642,21 @@ def test_only_the_application_can_be_stuck(serve: Any) -> None:
 def test_gunicorns_hooks_for_requests(serve: Any) -> None:
     seen: list[Any] = []
 
+    noted: dict[Any, int] = {}
+
     def before(worker: Any, request: Any) -> None:
+        noted[request] = len(seen)
         seen.append(("before", request.method, request.uri, request.path, request.query, request.version))
 
     def behind(worker: Any, request: Any, environ: Any, answer: Any) -> None:
+        del noted[request]
         seen.append(("behind", request.uri, environ["PATH_INFO"], answer.status, answer.sent))
 
     served = serve(answering(b"he", b"llo", status="201 Made"), pre_request=before, post_request=behind)
 
     assert body_of(served.get(b"/a?b")) == b"hello"
     wait_for(lambda: len(seen) == 2)
+    assert not noted
     assert seen == [("before", "GET", "/a?b", "/a", "b", (1, 1)), ("behind", "/a?b", "/a", "201 Made", 5)]
 
 

@@ -106,6 +106,15 @@ def has_no_body(method: str, status: int) -> bool:
     return method == "HEAD" or status in (204, 304) or status < 200
 
 
+def is_without_body(scope: Any) -> bool:
+    """Tell whether a request over HTTP/2 has no body, of whose end Uvicorn then says nothing.
+
+    https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/zttp_h2_impl.py, handle_events
+    """
+    is_bare = scope["http_version"] == "2" and scope["method"] in ("GET", "HEAD", "OPTIONS", "DELETE", "TRACE")
+    return is_bare and not any(name == b"content-length" for name, _ in scope["headers"])
+
+
 async def answer(send: Send, status: int, body: bytes) -> None:
     """Send an answer that is not the application's."""
     fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
@@ -398,6 +407,8 @@ class Exchange:
         news = self.news = asyncio.Event()
         body = self.body = Body(self.want, self.work_on)
         self.wanted = asyncio.Event()
+        if is_without_body(self.scope):
+            body.put(b"", complete=True)
         listening = asyncio.create_task(self.listen(body))
         try:
             # With HTTP/2 nobody waits for it.

@@ -10,6 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 
+class Request(SimpleNamespace):
+    """A request, as Gunicorn's hooks know it: nobody else's equal, so that it can be the key of a note."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 def hooked(application: Any, worker: Any) -> Any:
     """Return the WSGI application, with `pre_request` and `post_request` of the worker's configuration around it."""
     cfg = worker.cfg
@@ -35,7 +42,7 @@ def hooked(application: Any, worker: Any) -> Any:
                     headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in exchange.fields],
                     sent=exchange.pushed,
                 )
-                cfg.post_request(worker, request, environ, answer)
+                cfg.post_request(worker, request, environ, answer if exchange.status else None)
             except Exception:
                 worker.log.exception("Exception in post_request hook")
         return ()
@@ -43,10 +50,10 @@ def hooked(application: Any, worker: Any) -> Any:
     return call
 
 
-def request_of(environ: dict[str, Any], exchange: Any) -> SimpleNamespace:
+def request_of(environ: dict[str, Any], exchange: Any) -> Request:
     """Return what Gunicorn's hooks know of a request."""
     major, minor = exchange.scope["http_version"].split(".") if "." in exchange.scope["http_version"] else ("2", "0")
-    return SimpleNamespace(
+    return Request(
         method=environ["REQUEST_METHOD"],
         uri=environ["RAW_URI"],
         path=environ["RAW_URI"].partition("?")[0],
