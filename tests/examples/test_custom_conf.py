@@ -77,6 +77,7 @@ def test_a_worker_with_a_thread_that_hangs_is_replaced(start):
     with asking_without_end(container):
         container.wait_for_log(rf"stuck in the application for \d+\.\d seconds by GET {ENDLESS}\.")
         warm(container, 3)
+        wait_until(lambda: container.workers() == 2, "the end of the worker with the thread")
     assert container.stop() == 0
 
 

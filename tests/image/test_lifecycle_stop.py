@@ -278,29 +278,6 @@ def test_quick_end_after_a_graceful_one(server, app):
     assert "Killed" not in container.logs()
 
 
-HANDING_OVER = """
-import time
-
-def post_worker_init(worker):
-    def submit(*arguments):
-        with worker.tpool._shutdown_lock:
-            print("a connection is handed over", flush=True)
-            time.sleep(3600)
-
-    worker.tpool.submit = submit
-"""
-
-
-def test_quick_end_while_a_thread_is_given_a_connection(start, mount):
-    """The signal interrupts the thread that holds the pool's lock: nothing may wait for that lock."""
-    volumes = mount("/app/gunicorn_conf.py", HANDING_OVER)
-    container = start("echo_wsgi.py", volumes=volumes, environment={"WORKERS": "1", "GRACEFUL_TIMEOUT": str(GRACEFUL)})
-    container.wait_ready()
-    with asking(container.address, "/"):
-        container.wait_for_log("a connection is handed over")
-        assert ended(container, "INT") == 0
-
-
 # --- During the start ---
 
 

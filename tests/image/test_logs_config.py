@@ -67,7 +67,7 @@ def test_the_images_formatter_and_files(start, folder):
     container.stop()
 
     assert container.logs() == ""
-    assert {"gunicorn", "gunicorn.access"} == {event["logger"] for event in json_events(log.read_text())}
+    assert {"gunicorn", "gunicorn.access", "uvicorn"} == {event["logger"] for event in json_events(log.read_text())}
 
 
 @pytest.mark.smoke
