@@ -22,9 +22,9 @@ class Pipe:
 
     def __init__(self) -> None:
         self.out, inlet = os.pipe()
-        fcntl.fcntl(self.out, fcntl.F_SETPIPE_SZ, 65536)
         self.stream = os.fdopen(inlet, "w")
         self.handler = OutputHandler(self.stream)
+        fcntl.fcntl(self.out, fcntl.F_SETPIPE_SZ, 65536)
         self.handler.setFormatter(logging.Formatter("%(message)s"))
         self.lines = Lines(self.handler)
 

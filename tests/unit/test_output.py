@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -95,14 +96,16 @@ def test_a_line_that_was_cut_off_spoils_no_other(pipe: Pipe, monkeypatch: pytest
     assert json_events(whole)[0]["message"] == "whole"
 
 
-def test_long_lines_of_several_processes_stay_whole(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("line", [LONG, LONG * 5], ids=["long", "longer than a pipe of the system's size"])
+def test_long_lines_of_several_processes_stay_whole(pipe: Pipe, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setattr(output, "OUTPUT_PATIENCE", 30.0)
     reading, writing = pipe
     handlers = [OutputHandler(writing) for _ in range(4)]
 
     def write(log: logging.Logger) -> None:
         for _ in range(25):
-            log.info(LONG)
+            log.info(line)
+            log.info("short")
 
     def write_all() -> None:
         writers = [threading.Thread(target=write, args=(log_to(handler),)) for handler in handlers]
@@ -113,7 +116,7 @@ def test_long_lines_of_several_processes_stay_whole(pipe: Pipe, monkeypatch: pyt
         writing.close()
 
     threading.Thread(target=write_all).start()
-    assert len(json_events(reading.read())) == 100
+    assert Counter(event["message"] for event in json_events(reading.read())) == {line: 100, "short": 100}
 
 
 def test_output_that_is_set_not_to_block_is_no_error(pipe: Pipe, capfd: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,9 @@ from typing import TextIO
 OUTPUT_PATIENCE = 1.0
 """Seconds that a line of the log waits for somebody to read the output before lines are lost."""
 
+ROOM = 256 * 1024
+"""Bytes that a pipe is made to hold, which are four times what Linux gives it: the longest line that stays whole."""
+
 LOOK = 0.001
 """Seconds between looks at whether a pipe has room for a long line."""
 
@@ -159,11 +162,14 @@ def unblocked(descriptor: int) -> int | None:
 
 
 def capacity(descriptor: int) -> int:
-    """Return how many bytes fit into a pipe; 0 for anything else."""
+    """Return how many bytes fit into a pipe, which is made larger where the system allows it; 0 for anything else."""
     try:
-        return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+        own = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
     except OSError:
         return 0
+    with suppress(OSError):
+        return fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, ROOM) if own < ROOM else own
+    return own
 
 
 def locked(descriptor: int) -> bool:
