@@ -206,6 +206,31 @@ def test_the_fast_way_is_the_general_way(form: str, raw: bytes, query: bytes, he
         assert scope_line(form, root, lambda each: lines(each, form))(made) == lines(made, form)
 
 
+def test_the_fast_way_to_an_object_is_the_general_way(log: Any) -> None:
+    access = log(access_log_format="json")
+
+    @given(
+        raw=PATHS | st.just(b""),
+        query=VALUES,
+        headers=FIELDS,
+        root=st.sampled_from(("", "/api")),
+        client=st.sampled_from((("192.0.2.1", 5), ("", 0), None)),
+        own_id=st.sampled_from(("", "an-id-of-ours")),
+    )
+    @PROPERTY
+    def hold(raw: bytes, query: bytes, headers: Any, root: str, client: Any, own_id: str) -> None:
+        made = Asgi(root.encode() + raw, query, headers, client)
+        made.request_id = own_id
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Asgi, "root_path", root)
+            stop_clock(patch)
+            access.serve_scopes(root, lambda _: None)
+            assert access.first_line is not access.line
+            assert access.first_line(made) == access.object(made)
+
+    hold()
+
+
 def test_the_fast_way_leaves_what_was_no_request_to_the_general_one() -> None:
     refused = Answered()
     refused.refused_client = "192.0.2.1"
@@ -251,6 +276,8 @@ def test_json_is_json(raw: bytes, query: bytes, headers: Any) -> None:
 def stop_clock(patch: pytest.MonkeyPatch) -> None:
     """Give all lines the same time: they are made one after the other, and a second may end in between."""
     patch.setattr(atoms, "time", SimpleNamespace(**vars(time) | {"time": lambda: 1.0}))
+    for module in ("access", "fast"):
+        patch.setattr(f"paddock.logs.{module}.iso", lambda _: "1970-01-01T00:00:01.000+00:00")
 
 
 def plain() -> Config:

@@ -16,7 +16,7 @@ from gunicorn import glogging
 from paddock.http import ids
 from paddock.http.record import Record
 from paddock.logs.atoms import ATOMS, compiled, function_of, readable, request_line
-from paddock.logs.fast import scope_line
+from paddock.logs.fast import scope_line, scope_object
 from paddock.logs.lines import LAST_PATIENCE, PIECE, Lines
 from paddock.settings.classes import is_own_way
 from paddock.settings.environment import own
@@ -129,10 +129,12 @@ class AccessLog:
             self.lines.flush(patience)
 
     def serve_scopes(self, root_path: str, later: Callable[[Callable[[], None]], Any]) -> None:
-        """Write the lines of ASGI records on an event loop, together at the end of its turn, which `later` is for."""
+        """Write the lines on an event loop, together at the end of its turn, which `later` is for."""
         self.later = later
         if self.line == self.text:
             self.first_line = scope_line(self.format, root_path, self.text)
+        elif self.line == self.object and not self.has_own_way:
+            self.first_line = scope_object(ACCESS_LOGGER, root_path, self.id_field, self.object)
 
     def is_direct(self) -> bool:
         """Tell whether logging has nothing to add: applications may put handlers, filters or levels there."""
