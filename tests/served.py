@@ -83,7 +83,7 @@ def serving(
         environs=Environs(cfg),
         body_buffer=1024 * 1024,
         logs_environ=True,
-        pool=Pool(threads),
+        pool=Pool(threads, lambda full: None, logging.getLogger("gunicorn.error").warning),
     )
     started, stop = threading.Event(), asyncio.Event()
     served = Served(0, worker)

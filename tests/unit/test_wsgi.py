@@ -745,3 +745,23 @@ def wait_for(condition: Callable[[], Any]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_threads_that_the_system_does_not_let_start(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As within a container's limit for processes: requests wait for a thread, and are served by what there is."""
+    served = serve(answering(b"served"))
+    start, refused = threading.Thread.start, []
+
+    def refusing(thread: threading.Thread) -> None:
+        if thread.name.startswith("paddock-wsgi") and len(refused) < 5:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+
+    assert [body_of(served.get()) for _ in range(3)] == [b"served"] * 3
+    assert set(refused) == {"paddock-wsgi-1"}
+    assert "No thread can be started beside the 0 there are: can't start new thread" in caplog.messages

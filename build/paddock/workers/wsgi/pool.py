@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from threading import Thread
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
+
+from paddock.start.messages import Seldom
 
 LONG = 0.001
 """Seconds after which a request is a slow one: what waits behind it shall have a thread of its own."""
@@ -31,9 +33,10 @@ class Job(Protocol):
 class Pool:
     """At most so many threads, started when they are needed."""
 
-    def __init__(self, most: int, say_full: Callable[[bool], None] = lambda full: None) -> None:
-        """Take the number of threads, and who is told, from any thread, whether all of them are busy."""
+    def __init__(self, most: int, say_full: Callable[[bool], None], warn: Callable[..., Any]) -> None:
+        """Take the number of threads, who is told, from any thread, whether all of them are busy, and how to `warn`."""
         self.most = most
+        self.say_short = Seldom(warn)
         self.loop: asyncio.AbstractEventLoop | None = None
         """Whose answers these are, while it runs."""
         self.say_full = say_full
@@ -98,7 +101,7 @@ class Pool:
     def look(self) -> None:
         """Wake another thread if something still waits."""
         self.looking = False
-        if self.waiting and self.wake():
+        if self.waiting and (self.wake() or not self.threads):
             self.look_later()
 
     def look_later(self) -> None:
@@ -112,12 +115,21 @@ class Pool:
         try:
             self.idle.pop().release()
         except IndexError:
-            if self.threads == self.most:
+            if self.threads == self.most or not self.start():
                 return False
-            self.threads += 1
-            Thread(target=self.work, name=f"paddock-wsgi-{self.threads}", daemon=True).start()
         if self.is_full:
             self.say_full(True)
+        return True
+
+    def start(self) -> bool:
+        """Start a thread; return whether the system lets us: containers have limits for processes, threads included."""
+        self.threads += 1
+        try:
+            Thread(target=self.work, name=f"paddock-wsgi-{self.threads}", daemon=True).start()
+        except RuntimeError as error:
+            self.threads -= 1
+            self.say_short("No thread can be started beside the %d there are: %s", self.threads, error)
+            return False
         return True
 
     def deliver(self) -> None:

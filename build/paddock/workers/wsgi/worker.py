@@ -30,7 +30,7 @@ class ThreadWorker(LoopWorker):
         capacity = capacity_of(self)
         log = self.access_log
         self.logs_environ = log is not None and (log.has_own_way or "}e)" in log.format)
-        self.pool = Pool(self.cfg.threads, capacity.tell)
+        self.pool = Pool(self.cfg.threads, capacity.tell, self.log.warning)
         capacity.last_begun = lambda: self.pool.began
 
     def application(self) -> Application:
