@@ -9,6 +9,7 @@ import platform
 import runpy
 import signal
 import sys
+import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from paddock import packages
+from paddock.ending import QUICK_TIMEOUT, end_by
 from paddock.errors import EXIT_FAILURE, ConfigurationError, Interrupted, StartError
 from paddock.health.state import STARTING
 from paddock.settings import environment
@@ -59,12 +61,17 @@ def main(arguments: Sequence[str]) -> int:
     if notice := os.environ.pop("PADDOCK_NOTICE", None):
         say(logging.WARNING, notice)
     try:
-        return COMMANDS[command](rest)
+        status = COMMANDS[command](rest)
     except ConfigurationError as error:
-        return refuse(error.problems)
+        status = refuse(error.problems)
     except StartError as error:
         say(logging.ERROR, str(error), error.cause)
-        return EXIT_FAILURE
+        status = EXIT_FAILURE
+    if command in IMPORTING:
+        # Threads that the application has begun shall not keep the process.
+        now = time.monotonic()
+        end_by(now + QUICK_TIMEOUT, status, now + 2 * QUICK_TIMEOUT)
+    return status
 
 
 def serve(arguments: list[str]) -> int:
@@ -204,6 +211,9 @@ def _run_module(name: str) -> Callable[[list[str]], int]:
 
 OWN = ("serve", "check", "config", "settings")
 """Commands in which everything is logged in the image's format; the others run as they are."""
+
+IMPORTING = ("serve", "check")
+"""Commands that import the application."""
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": serve,

@@ -353,18 +353,14 @@ def test_stream_of_a_client_that_left_holds_nothing_up(server):
 
 
 LAST_MOMENTS = """
-import os, time
+import atexit, os, time
 
-def linger(name, os=os, time=time):
+def linger(name):
     os.write(2, f"worker {os.getpid()} is at {name}\\n".encode())
     while not os.path.exists(f"/tmp/{name}"):
         time.sleep(0.01)
 
-class Lasting:
-    def __del__(self, linger=linger):
-        linger("interpreter-end")
-
-lasting = Lasting()
+atexit.register(linger, "exit-hook")
 """
 
 
@@ -375,8 +371,63 @@ def test_a_second_signal_finds_a_worker_in_its_last_moments(start, mount, kind, 
     volumes = mount("/app/main.py", LAST_MOMENTS + KINDS[kind]) | mount("/app/gunicorn_conf.py", conf)
     container = start(volumes=volumes, environment={"WORKERS": "1", "UVICORN_LOOP": loop}).wait_ready()
     container.signal("TERM")
-    for moment in ("worker-exit", "interpreter-end"):
+    for moment in ("worker-exit", "exit-hook"):
         pid = container.wait_for_log(rf"(?<=worker )\d+(?= is at {moment})")
         container.run("sh", "-c", f"kill -TERM {pid}; touch /tmp/{moment}")
 
     assert container.wait_exit() == 0
+
+
+# --- What the application leaves behind ---
+
+
+THREAD = """
+import threading, time
+threading.Thread(target=time.sleep, args=(3600,)).start()
+"""
+
+
+@pytest.mark.parametrize("preload", ["true", "false"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thread_holds_no_end_up(start, mount, kind, preload):
+    environment = {"PRELOAD_APP": preload, "GRACEFUL_TIMEOUT": "12"}
+    container = start(volumes=mount("/app/main.py", THREAD + KINDS[kind]), environment=environment).wait_ready()
+
+    assert ended(container) == 0
+    assert "Killed" not in container.logs()
+
+
+@pytest.mark.parametrize("preload", ["true", "false"])
+def test_a_thread_holds_no_failed_start_up(start, mount, preload):
+    volumes = mount("/app/main.py", f"{THREAD}import nothing_of_this_name")
+    container = start(volumes=volumes, environment={"PRELOAD_APP": preload, "GRACEFUL_TIMEOUT": "12"}, allow=("",))
+
+    assert container.wait_exit() == 1
+    assert container.logs().count("No module named 'nothing_of_this_name'") == 1
+
+
+@pytest.mark.parametrize(("last", "status"), [("", 0), ("import nothing_of_this_name", 1)])
+def test_a_thread_holds_no_check_up(finish, mount, last, status):
+    assert finish(command=["check"], volumes=mount("/app/main.py", THREAD + KINDS["wsgi"] + last)).status == status
+
+
+BULKY = """
+import os, time
+
+class Bulky:
+    def __del__(self, write=os.write, sleep=time.sleep):
+        write(2, b"taken apart\\n")
+        sleep(3600)
+
+bulky = Bulky()
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_is_not_taken_apart(start, mount, kind):
+    """A large application's modules take seconds to, when everything that matters is done."""
+    environment = {"WORKERS": "1", "GRACEFUL_TIMEOUT": str(GRACEFUL)}
+    container = start(volumes=mount("/app/main.py", BULKY + KINDS[kind]), environment=environment).wait_ready()
+
+    assert ended(container) == 0
+    assert "taken apart" not in container.logs()

@@ -26,7 +26,7 @@ ROOMS = (
     ("packages",),
     ("settings",),
     ("health",),
-    ("text", "errors", "processes"),
+    ("text", "errors", "ending", "processes"),
 )
 """From the top to the bottom: a room imports those below its line."""
 

@@ -22,6 +22,7 @@ from gunicorn.errors import HaltServer
 from paddock.arbiter import responder
 from paddock.arbiter.memory import OomCounter, Sizes, explain, is_memory_short
 from paddock.arbiter.watcher import Watcher, leaving_it_to_the_arbiter
+from paddock.ending import QUICK_TIMEOUT, end_by
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.health.state import DRAINING, READY, STARTING
 from paddock.metrics.board import Board, leaving_the_board
@@ -53,8 +54,11 @@ POLL = 0.02
 POLL_FOR_CHANGES = 0.1
 """Seconds between looks at what has changed, with RELOAD."""
 
-QUICK_TIMEOUT = 3.0
-"""Seconds for workers that are told to end at once: one that does not hang needs little more than one."""
+ABORT_TIME = 1.0
+"""Seconds that a worker which hangs has for its hook `worker_abort` and its traceback."""
+
+LAST_SECOND = 1.0
+"""Seconds that the arbiter has at least when its workers have ended: what was registered with `atexit` takes some."""
 
 SPAWN_AGAIN = 1.0
 """Seconds between two attempts to fork where the system has no room for a process, or the arbiter for a descriptor."""
@@ -88,6 +92,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def __init__(self, app: Any) -> None:
         self.stopping = False
+        self.stop_by = 0.0
         self.served = False
         self.killed = 0
         self.boot_deaths: deque[float] = deque(maxlen=BOOT_DEATHS)
@@ -175,6 +180,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             f"GRACEFUL_TIMEOUT={self.cfg.graceful_timeout:g}" if graceful else f"{QUICK_TIMEOUT:g} seconds"
         )
         self.board.stop()
+        self.stop_by = limit
 
     def respond(self, body: bytes) -> None:
         """Let a process answer every request with 503 and `body`, in place of the workers."""
@@ -218,14 +224,25 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.kill_workers(signal.SIGKILL)
         if self.dirty_arbiter_pid:
             self.kill_dirty_arbiter(signal.SIGKILL)
-        while self.WORKERS:
+        deadline = time.monotonic() + QUICK_TIMEOUT
+        while self.WORKERS and time.monotonic() < deadline:
             self.reap_workers()
             time.sleep(POLL)
+        if self.WORKERS:
+            pids = ", ".join(map(str, self.WORKERS))
+            self.log.error("Left %d workers (pid %s) behind: the kernel does not end them", len(self.WORKERS), pids)
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        """Stop and exit; a worker that had to be killed makes that a failure."""
+        """Stop and exit; a worker that had to be killed makes that a failure.
+
+        With PRELOAD_APP the application may have left threads here, which the interpreter would wait for.
+        """
         self.stop()
-        super().halt(reason, exit_status or (EXIT_FAILURE if self.killed else 0))
+        status = exit_status or (EXIT_FAILURE if self.killed else 0)
+        now = time.monotonic()
+        limit = max(min(self.stop_by, now + QUICK_TIMEOUT) if reason else self.stop_by, now + LAST_SECOND)
+        end_by((now + limit) / 2, status, limit)
+        super().halt(reason, status)
 
     def spawn_worker(self) -> int:
         """Fork a worker. In the worker's process this ends with SystemExit.
@@ -481,9 +498,13 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.abort(pid, worker)
 
     def abort(self, pid: int, worker: Any) -> None:
-        """Send SIGABRT, which makes the worker say where it is; SIGKILL when it is still there at the next look."""
-        self.kill_worker(pid, signal.SIGKILL if worker.aborted else signal.SIGABRT)
-        worker.aborted = True
+        """Send SIGABRT, which makes the worker say where it is; SIGKILL when it is still there after ABORT_TIME."""
+        now = time.monotonic()
+        if not worker.aborted:
+            worker.aborted, worker.shared.kill_at = True, now + ABORT_TIME
+            self.kill_worker(pid, signal.SIGABRT)
+        elif now >= worker.shared.kill_at:
+            self.kill_worker(pid, signal.SIGKILL)
 
     # --- The end of workers ---
 

@@ -17,6 +17,7 @@ from gunicorn.workers.base import Worker
 
 from paddock.application.kinds import Kind
 from paddock.application.loading import resolve
+from paddock.ending import end_by
 from paddock.errors import EXIT_FAILURE
 from paddock.http.record import Observer, Observers
 from paddock.logs.access import AccessLog, access_log
@@ -40,7 +41,7 @@ STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 """Blocked from the fork until the worker has its handlers: the arbiter's, which it inherits, would swallow them."""
 
 LAST_MOMENT = 0.3
-"""Seconds that a process has at least, from the end of its worker to the end of its threads."""
+"""Seconds that threads have at least, from the end of their worker on."""
 
 IDLE_LINGER = 1.0
 """Seconds that an idle connection of a stopping worker stays open, for a request that may be on its way already."""
@@ -74,15 +75,18 @@ class BootingWorker(Worker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Run the worker's whole life, and see to it that the process ends when that does."""
         let_children_go()
-        # Before the application registers anything, and so after it: these run in the reverse order.
+        # Before the application registers anything, and so after it: they run in the reverse order.
         atexit.register(ignore_stop_signals)
-        atexit.register(lambda: self.leave(status))
         status = EXIT_FAILURE
         try:
             super().init_process()
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            raise
+        except Exception:
+            # As `guarding` says.
+            status = EXIT_FAILURE if self.booted else Arbiter.WORKER_BOOT_ERROR
             raise
         finally:
             self.begin_stop()
@@ -167,16 +171,6 @@ class BootingWorker(Worker):  # type: ignore[misc]
         self.accept_until = self.stop_by = time.monotonic()
         self.gone_by = self.stop_by + IDLE_LINGER
 
-    def leave(self, status: int) -> None:
-        """End the process, once `atexit` is done, without the interpreter's own clean-up where there is no time left.
-
-        That takes every module of the application apart, which is a good part of a second for a large one.
-        """
-        if self.hurried:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-
     def exits_if_booting(self) -> bool:
         """End the process unless the worker serves already; return whether it is ending.
 
@@ -221,22 +215,6 @@ def let_children_go() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, masks.former)
 
     os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
-
-
-def end_by(deadline: float, status: int) -> None:
-    """End the process with `status` at the monotonic time `deadline`, if it has not ended before.
-
-    The interpreter waits for threads, which may never come back, before it runs what was registered with `atexit`.
-    """
-
-    def end() -> None:
-        time.sleep(max(0.0, deadline - time.monotonic()))
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-    threading.Thread(target=end, name="paddock-end", daemon=True).start()
 
 
 def ignore_stop_signals() -> None:

@@ -42,6 +42,8 @@ class Shared:
     """The monotonic time until which it may leave, if it was told to."""
     patience = 0.0
     """The seconds that it was given for that."""
+    kill_at = 0.0
+    """The monotonic time from which it may be killed, if it was told to abort."""
 
     def __init__(self, responder: Any = None, slot: Slot | None = None, capacity: Capacity | None = None) -> None:
         self.marks = mmap.mmap(-1, mmap.PAGESIZE)
