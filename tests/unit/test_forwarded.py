@@ -158,9 +158,16 @@ def test_whatever_the_client_writes_its_address_is_what_the_proxy_saw(written: l
         ("http", "https", "https"),
         ("http", "wss", "https"),
         ("http", "http", "http"),
+        ("http", "HTTPS", "https"),
+        ("http", "https,http", "https"),
+        ("http", " https , http", "https"),
+        ("http", "http,https", "http"),
         ("http", "gopher", "http"),
+        ("http", "gopher,https", "http"),
+        ("http", "", "http"),
         ("websocket", "https", "wss"),
         ("websocket", "wss", "wss"),
+        ("websocket", "WSS,ws", "wss"),
         ("websocket", "http", "ws"),
     ],
 )
@@ -168,6 +175,12 @@ def test_the_scheme(kind: str, sent: str, expected: str, peer: tuple[str, int] |
     scheme = "http" if kind == "http" else "ws"
 
     assert ask_asgi(PROXY, peer, ("X-Forwarded-Proto", sent), type=kind, scheme=scheme)["scheme"] == expected
+
+
+def test_the_scheme_of_several_fields() -> None:
+    sent = (("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "http"))
+
+    assert ask_asgi(PROXY, (PROXY, 1234), *sent)["scheme"] == "https"
 
 
 def test_the_scheme_of_nobody() -> None:

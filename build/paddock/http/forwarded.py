@@ -31,7 +31,7 @@ class Proxies:
     def __init__(self, cfg: Any, setting: str = "forwarded_allow") -> None:
         self.everyone = "*" in getattr(cfg, f"{setting}_ips")
         self.networks = [] if self.everyone else getattr(cfg, f"{setting}_networks")()
-        secure = ((name.lower().encode(), value.encode()) for name, value in cfg.secure_scheme_headers.items())
+        secure = ((name.lower().encode(), value.lower().encode()) for name, value in cfg.secure_scheme_headers.items())
         self.schemes = {name: {value: "https"} for name, value in secure} | {b"x-forwarded-proto": SCHEMES}
         """What header fields say of the scheme, by their names: SECURE_SCHEME_HEADERS has further ones."""
         # Looking one up takes microseconds, and the same few come with every request.
@@ -95,6 +95,11 @@ def endpoint(entry: str) -> tuple[str, int]:
     return address, int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
 
 
+def first(value: bytes) -> bytes:
+    """Return what the first of several proxies has said, whom the client was connected to; in lower case."""
+    return value.partition(b",")[0].strip().lower()
+
+
 def asgi(application: Any, proxies: Proxies) -> Any:
     """Return the ASGI 3 `application`, whose scopes have the client's address and the scheme that it used."""
 
@@ -106,11 +111,15 @@ def asgi(application: Any, proxies: Proxies) -> Any:
             peer = proxies.peer(address)
             client = peer.address, port
             if proxies.believes_scheme(scope["client"], peer):
-                sent_for = []
+                sent_for: list[str] = []
+                said: dict[bytes, bytes] = {}
                 for name, value in scope["headers"]:
                     if name == b"x-forwarded-for" and peer.believed:
                         sent_for.append(value.decode("latin-1"))
-                    elif name in schemes and (scheme := schemes[name].get(value)):
+                    elif name in schemes:
+                        said.setdefault(name, value)
+                for name, value in said.items():
+                    if scheme := schemes[name].get(first(value)):
                         scope["scheme"] = scheme if scope["type"] == "http" else scheme.replace("http", "ws")
                 if sent_for:
                     client = proxies.client(*client, ",".join(sent_for))
