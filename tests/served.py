@@ -102,6 +102,7 @@ def serving(
         )
         config.load()
         state = ServerState()
+        worker.served = lambda: state.total_requests
         worker.tunnels = lambda: [each for each in state.connections if isinstance(each, Tunnel)]
         server = await loop.create_server(
             lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0

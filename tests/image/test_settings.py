@@ -580,6 +580,17 @@ def web_socket(container, **options):
     return connect(f"ws://{container.address}:8000/", proxy=None, **options)
 
 
+@pytest.mark.parametrize("implementation", ["httptools", "h11"])
+def test_max_requests_counts_websockets(serve, implementation):
+    environment = {"WORKERS": "1", "MAX_REQUESTS": "3", "MAX_REQUESTS_JITTER": "0", "UVICORN_HTTP": implementation}
+    container = serve(ASGI, environment)
+    for _ in range(3):
+        with web_socket(container):
+            pass
+
+    container.wait_for_log(r"Worker \d+ is replaced: it served its MAX_REQUESTS")
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize("implementation", ["auto", "websockets", "websockets-sansio"])
 def test_uvicorn_ws(serve, implementation):

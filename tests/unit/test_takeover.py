@@ -87,6 +87,7 @@ def test_messages_of_every_size(served: Served) -> None:
 
     wait_for(lambda: records)
     assert records == [("/echo", 101, True, True)]
+    assert served.worker.served() == 1
 
 
 def test_what_the_application_ends_is_ended(served: Served) -> None:

@@ -223,6 +223,8 @@ class Limited(Base):
             return
         self.upgraded = True
         self.clock.due.pop(self, None)
+        # Uvicorn counts answers only: https://github.com/Kludex/uvicorn/issues/2201
+        self.server_state.total_requests += 1
         super().handle_websocket_upgrade(*event)
 
     def _unsupported_upgrade_warning(self) -> None:

@@ -95,6 +95,7 @@ class WsgiCycle(HttpToolsCycle):
         connection, transport = self.connection, self.transport.transport
         self.response_started = self.response_complete = True
         connection.upgraded = True
+        connection.server_state.total_requests += 1
         connection.clock.due.pop(connection, None)
         if connection.timeout_keep_alive_task:
             connection.timeout_keep_alive_task.cancel()
