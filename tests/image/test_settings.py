@@ -715,7 +715,7 @@ def app(environ, start_response):
     [("GUNICORN_LIMIT_REQUEST_LINE", "60", "/" + "a" * 60), ("GUNICORN_LIMIT_REQUEST_FIELDS", "2", "/")],
 )
 def test_gunicorn_limits(serve, variable, value, path):
-    container = serve(WSGI, {variable: value}, allow=("Invalid request",))
+    container = serve(WSGI, {variable: value}, allow=("Invalid HTTP request received",))
 
     with raw(container, f"GET {path} HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n".encode()) as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 4")
