@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 
 import pytest
 
@@ -102,3 +103,17 @@ def test_none(serve, app):
     assert answer.json() == ["a b"]
     assert "X-Request-ID" not in answer.headers
     assert "request_id" not in records(container, "served")[0]
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+@BOTH
+def test_what_was_no_request_has_a_client_and_an_id(serve, app, http):
+    container = serve(app, allow=("Invalid HTTP request received",), UVICORN_HTTP=http)
+    with socket.create_connection((container.address, 8000), timeout=60) as connection:
+        here = connection.getsockname()[0]
+        connection.sendall(b"NONSENSE\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+
+    (line,) = records(container, "- 400")
+    assert line["client"] == here
+    assert MADE.fullmatch(line["request_id"])

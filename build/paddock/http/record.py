@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from paddock.health.check import HEALTH_AGENT
+from paddock.http.ids import request_id
 
 CLIENT_GONE = 499
 """The status of a request whose client left before an answer began, as in nginx's log."""
@@ -110,7 +111,9 @@ Told = Callable[[Any], None]
 class Observers:
     """Those that a worker tells; one that fails disturbs neither the request nor the others."""
 
-    def __init__(self, observers: Sequence[Observer]) -> None:
+    def __init__(self, observers: Sequence[Observer], ids: bool = False) -> None:
+        """Take those to tell, and whether requests have ids."""
+        self.ids = ids
         self.begun: tuple[Told, ...] = tuple(each.begun for each in observers if hasattr(each, "begun"))
         self.ended: tuple[Told, ...] = tuple(each.ended for each in observers)
 
@@ -134,6 +137,7 @@ class Observers:
         """Tell of a `client` to whom the image has answered with `status`, for want of a request."""
         record = Answered()
         record.refused_client = client
+        record.request_id = request_id(None) if self.ids else ""
         self.tell_begun(record)
         record.end(status)
         self.tell_ended(record)

@@ -19,6 +19,7 @@ from paddock.application.kinds import Kind
 from paddock.application.loading import resolve
 from paddock.ending import end_by
 from paddock.errors import EXIT_FAILURE
+from paddock.http import ids
 from paddock.http.record import Observer, Observers
 from paddock.logs.access import AccessLog, access_log
 from paddock.metrics.slots import Counter
@@ -115,7 +116,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
         if self.age == 1:
             for warning in getattr(self.app, "late_warnings", lambda kind: [])(self.kind):
                 self.log.warning("%s", warning)
-        self.told = Observers(self.observers)
+        self.told = Observers(self.observers, ids=bool(ids.header(own(self.cfg, "request_id_header"))))
         self.adopt()
 
     def adopt(self) -> None:
