@@ -70,6 +70,25 @@ def test_logging_that_is_set_up_again_says_things_once(said: Callable[[str], str
     assert said(name).count("told by") == 1
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_logger_with_the_servers_handlers_says_things_once(
+    said: Callable[[str], str], logger: Logger, monkeypatch: pytest.MonkeyPatch, log_format: str
+) -> None:
+    """As `app.logger.handlers = logging.getLogger("gunicorn.error").handlers`, which many applications have."""
+    cfg = Config()
+    cfg.set("log_format", log_format)
+    logger.setup(cfg)
+    monkeypatch.setattr(logging.getLogger("shop"), "handlers", logging.getLogger("gunicorn.error").handlers)
+
+    assert said("shop").count("told by shop") == 1
+
+
+@pytest.mark.parametrize("name", ["gunicorn.error", "uvicorn", "uvicorn.error", "uvicorn.access"])
+def test_loggers_have_the_handlers_that_applications_look_for(said: Callable[[str], str], name: str) -> None:
+    assert logging.getLogger(name).handlers
+    assert said(name).count(f"told by {name}") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "level"),
     [

@@ -20,7 +20,7 @@ from paddock.start import messages
 from paddock.text.formats import IMAGE
 from paddock.text.output import replaced
 
-ADOPTED = ("uvicorn.error", messages.PYTHON)
+ADOPTED = ("uvicorn", "uvicorn.error", "uvicorn.access", messages.PYTHON)
 """Loggers that write where Gunicorn's own does."""
 
 SERVERS = ("gunicorn.error", "gunicorn.access", *ADOPTED)

@@ -12,7 +12,8 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Any, TextIO
+from weakref import WeakSet
 
 OUTPUT_PATIENCE = 1.0
 """Seconds that a line of the log waits for somebody to read the output before lines are lost."""
@@ -24,10 +25,25 @@ LOOK = 0.001
 """Seconds between looks at whether a pipe has room for a long line."""
 
 
-class _Failing(logging.Handler):
-    """Says once that the log cannot be written, where Python's own handlers print a traceback for each line."""
+class _Own(logging.Handler):
+    """Writes a record once, and says once that the log cannot be written.
+
+    Python's own handlers write a record as often as the loggers on its way have them, and applications give theirs
+    the server's; they print a traceback for each line that cannot be written.
+    """
 
     failed = ""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.passed: WeakSet[logging.LogRecord] = WeakSet()
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Take a record, unless it has been here before."""
+        if record in self.passed:
+            return False
+        self.passed.add(record)
+        return super().handle(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Say what went wrong with `record`, unless it is what went wrong with the one before."""
@@ -52,14 +68,14 @@ class _Failing(logging.Handler):
         return f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
 
 
-class FileHandler(_Failing, logging.FileHandler):
+class FileHandler(_Own, logging.FileHandler):
     """Appends to a file; a full disk loses lines, and nothing else."""
 
     def __init__(self, filename: str) -> None:
         super().__init__(filename, encoding="utf-8", errors="backslashreplace")
 
 
-class OutputHandler(_Failing, logging.StreamHandler[TextIO]):
+class OutputHandler(_Own, logging.StreamHandler[TextIO]):
     """Writes to the container's output, and never waits for long when nobody reads that: it would hold up requests.
 
     A line that a pipe has room for is written in one piece, so that those of other processes cannot get into it.

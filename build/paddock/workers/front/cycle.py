@@ -165,6 +165,15 @@ class Cycle(Asked, Base):
     began = 0.0
     over = False
 
+    @property
+    def access_log(self) -> bool:
+        """Whether Uvicorn shall write a line: it does where the logger has handlers, which applications look for."""
+        return False
+
+    @access_log.setter
+    def access_log(self, _: bool) -> None:
+        pass
+
     def run_asgi(self, app: Any) -> Any:
         """Return the coroutine that serves the request: its time begins here, and not when the loop comes to it."""
         self.note_begin()

@@ -190,7 +190,6 @@ class LoopWorker(BootingWorker):
             # Unset, Uvicorn would read WEB_CONCURRENCY, which may be `auto` here.
             "workers": 1,
             "log_config": None,
-            "access_log": False,
             "root_path": cfg.root_path,
             "backlog": cfg.backlog,
             "timeout_keep_alive": cfg.keepalive,
