@@ -279,6 +279,32 @@ def test_service_links_are_passed_over(variable: str, value: str) -> None:
     assert settings.bind == ["0.0.0.0:8000"]
 
 
+@pytest.mark.parametrize("variable", ["GUNICORN_SYSLOG_ADDR", "PADDOCK_GUNICORN_SYSLOG_ADDR"])
+def test_a_value_alone_makes_no_service_link(variable: str) -> None:
+    settings = resolve({variable: "udp://127.0.0.1:514"})
+
+    assert (settings.problems, settings.warnings) == ([], [])
+    assert settings.values["syslog_addr"].value == "udp://127.0.0.1:514"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        ("UVICORN_PORT", "9000", "set PORT instead"),
+        ("UVICORN_SERVICE_HOST", "a.example", "`paddock settings` lists those there are"),
+        ("GUNICORN_PORT", "9000", "`paddock settings` lists those there are"),
+    ],
+)
+def test_a_name_alone_makes_no_service_link(variable: str, value: str, advice: str) -> None:
+    assert only(problems({variable: value})).endswith(advice)
+
+
+def test_an_address_with_a_password_is_no_service_link(secret: Path) -> None:
+    settings = resolve({"SECRETS_ENV": "BROKER_URL", "BROKER_URL": "tcp://user:hunter2@mq:5672"})
+
+    assert (settings.problems, settings.warnings) == ([], [])
+
+
 def test_a_service_link_does_not_hide_an_alias() -> None:
     assert resolve({"WORKERS": "tcp://10.43.0.7:80", "WEB_CONCURRENCY": "2"}).workers == 2
 

@@ -41,7 +41,11 @@ MOST_CONNECTIONS = 16384
 connections in 10 kB each. Gunicorn's 1000 is meant for threads."""
 
 SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://\S+:[0-9]+")
-SERVICE_LINK_NAME = re.compile(r".+_(SERVICE_(HOST|PORT)(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+SERVICE_LINK = re.compile(
+    r".+_(SERVICE_HOST=[0-9a-fA-F.:]+|SERVICE_PORT(_[^=]+)?=[0-9]+|"
+    r"PORT(_[0-9]+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://\S+:[0-9]+|"
+    r"PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO=(tcp|udp|sctp)|PORT=[0-9]+|ADDR=[0-9a-fA-F.:]+))"
+)
 """What Kubernetes and Docker links put into the environment of every container for each service.
 
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
@@ -191,7 +195,7 @@ class _Resolver:
         """
         own = OWN_PREFIX + name
         direct = self.given(own)
-        if SERVICE_LINK_VALUE.fullmatch(direct):
+        if is_service_link(own, direct):
             self.pass_over(own, direct)
             direct = ""
         if direct or self.given(f"{own}_FILE"):
@@ -210,7 +214,7 @@ class _Resolver:
             return None
         if path:
             return self.text_of_file(name, path)
-        if direct and SERVICE_LINK_VALUE.fullmatch(direct):
+        if is_service_link(name, direct):
             self.pass_over(name, direct)
             return None
         return (direct, Value(None, ENVIRONMENT, name)) if direct else None
@@ -261,7 +265,7 @@ class _Resolver:
                 continue
             if self.ignored & {variable, name}:
                 continue
-            if SERVICE_LINK_NAME.fullmatch(variable) and not _is_gunicorn_setting(name.removeprefix(prefix)):
+            if is_service_link(variable, self.given(variable)):
                 self.result.warnings.append(f"{variable} is a Kubernetes service link and is passed over")
                 continue
             yield variable, name.removeprefix(prefix)
@@ -404,8 +408,15 @@ def _advice(close: str | None) -> str:
     return f"did you mean {close}?" if close else "`paddock settings` lists those there are"
 
 
-def _is_gunicorn_setting(name: str) -> bool:
-    return name.lower() in _gunicorn_settings()
+def is_service_link(variable: str, value: str) -> bool:
+    """Tell whether a variable is a service link: by its name and its value together.
+
+    Of the image's own settings, which take no such value, that alone tells. Gunicorn's `syslog_addr` does take one.
+    """
+    if SERVICE_LINK.fullmatch(f"{variable}={value}"):
+        return True
+    plain = variable.removeprefix(OWN_PREFIX)
+    return bool(SERVICE_LINK_VALUE.fullmatch(value)) and any(plain in setting.names for setting in SETTINGS)
 
 
 def _replace(value: Value, new: Any) -> Value:
