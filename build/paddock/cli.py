@@ -20,6 +20,7 @@ from paddock import packages
 from paddock.ending import QUICK_TIMEOUT, end_by
 from paddock.errors import EXIT_FAILURE, ConfigurationError, Interrupted, StartError
 from paddock.health.state import STARTING
+from paddock.processes import shell_above
 from paddock.settings import environment
 from paddock.settings.listing import FORMATS, effective_settings, text_table
 from paddock.start.messages import begin, refuse, say
@@ -91,6 +92,12 @@ def serve(arguments: list[str]) -> int:
         os.environ.clear()
         os.environ.update(exported)
         server = Configuration(arguments, os.environ)
+    if shell := shell_above(os.getppid()):
+        say(
+            logging.WARNING,
+            f"PID 1 is {shell}, which hands on no signal: a stop of the container will kill this server, with the "
+            "requests that it serves. Begin its command with exec: `migrate && exec paddock serve`",
+        )
     raise_limit()
     server.prepare()
     Arbiter(server).run()

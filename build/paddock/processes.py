@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+SHELLS = ("sh", "bash", "dash", "ash", "busybox", "ksh", "zsh")
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 """Bytes."""
 
@@ -56,6 +58,16 @@ def read_text(file: Path) -> str:
         return file.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
+
+
+def shell_above(parent: int, proc: Path = Path("/proc")) -> str:
+    """Return the name of the shell that is PID 1 and our `parent`; nothing where there is none.
+
+    A shell hands on no signal, and PID 1 dies of none that it has no handler for:
+    https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
+    """
+    name = read_text(proc / "1" / "comm") if parent == 1 else ""
+    return name if name in SHELLS else ""
 
 
 def resident(pid: int, proc: Path = Path("/proc")) -> int:

@@ -431,3 +431,14 @@ def test_a_worker_is_not_taken_apart(start, mount, kind):
 
     assert ended(container) == 0
     assert "taken apart" not in container.logs()
+
+
+@pytest.mark.parametrize(("last", "warned"), [("paddock serve", True), ("exec paddock serve", False)])
+def test_a_shell_that_is_pid_1_is_warned_of(start, mount, last, warned):
+    """It hands on no signal, so a stop would wait for nothing."""
+    volumes = mount("/app/main.py", KINDS["wsgi"])
+    container = start(command=["sh", "-c", f"true && {last}; true"], volumes=volumes, allow=("PID 1 is sh",))
+    container.wait_for_log("Ready")
+
+    said = "PID 1 is sh, which hands on no signal" in container.logs()
+    assert said is warned
