@@ -188,3 +188,20 @@ def test_orphan_that_stays_holds_no_stop_up(start):
     container = start("echo_asgi.py", environment={"WORKERS": "1", "GRACEFUL_TIMEOUT": "3600"}).wait_ready()
     container.run("sh", "-c", "(trap '' TERM; sleep 7200 &)")
     assert container.stop() == 0
+
+
+@APPS
+def test_a_container_that_is_paused(start, app):
+    """As platforms do that take the CPU away, for longer than TIMEOUT: nobody hung, and nothing is lost."""
+    container = start(app, environment={"WORKERS": "2", "TIMEOUT": "3"}).wait_ready()
+    wait_until(lambda: len(container.children()) == 2, "two workers")
+    workers = container.children()
+    for _ in range(2):
+        with Load(container.address, least=100, keep_alive=2, single=2, pause=0.02) as load:
+            container.raw.pause()
+            time.sleep(6)
+            container.raw.unpause()
+            # Longer than TIMEOUT, and the arbiter's looks.
+            time.sleep(5)
+        assert load.report.lost == 0, f"\n{load.report}"
+    assert container.children() == workers

@@ -721,6 +721,54 @@ def test_gunicorn_limits(serve, variable, value, path):
         assert connection.recv(65536).startswith(b"HTTP/1.1 4")
 
 
+STATSD = """
+import socket
+
+receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+receiver.bind(("127.0.0.1", 8125))
+receiver.setblocking(False)
+
+def received():
+    lines = []
+    try:
+        while True:
+            lines.append(receiver.recv(65536))
+    except BlockingIOError:
+        return b"\\n".join(lines)
+"""
+
+STATSD_KINDS = {
+    "asgi": """
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": received()})
+""",
+    "wsgi": """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [received()]
+""",
+}
+
+
+@pytest.mark.parametrize("kind", STATSD_KINDS)
+def test_gunicorn_statsd_host(start, mount, kind):
+    settings = {"STATSD_HOST": "127.0.0.1:8125", "STATSD_PREFIX": "shop", "DOGSTATSD_TAGS": "env:test"}
+    environment = {"WORKERS": "1", "UVICORN_LIFESPAN": "off"} | {
+        f"GUNICORN_{key}": value for key, value in settings.items()
+    }
+    volumes = mount("/app/main.py", STATSD + STATSD_KINDS[kind])
+    # Nobody receives anything until the application is imported.
+    container = start(volumes=volumes, environment=environment, allow=("statsd", "Traceback")).wait_ready()
+    container.get()
+
+    lines = wait_until(lambda: [line for line in container.get().text.splitlines() if ".request" in line], "metrics")
+    names = [line.partition(":")[0] for line in lines[:3]]
+    assert names == ["shop.gunicorn.request.duration", "shop.gunicorn.requests", "shop.gunicorn.request.status.200"]
+    assert all(line.endswith("|#env:test") for line in lines)
+    assert float(lines[0].split(":")[1].split("|")[0]) > 0
+
+
 def test_gunicorn_secure_scheme_headers(serve):
     environment = {"GUNICORN_SECURE_SCHEME_HEADERS": '{"X-TLS": "yes"}', "FORWARDED_ALLOW_IPS": "*"}
 

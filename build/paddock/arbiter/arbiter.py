@@ -25,6 +25,7 @@ from paddock.arbiter.watcher import Watcher, leaving_it_to_the_arbiter
 from paddock.ending import QUICK_TIMEOUT, end_by
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
 from paddock.health.state import DRAINING, READY, STARTING
+from paddock.logs.statsd import StatsdLogger
 from paddock.metrics.board import Board, leaving_the_board
 from paddock.metrics.tally import EXIT, MEMORY, RECYCLED, RELOAD, SIGNAL, TIMEOUT
 from paddock.processes import resident
@@ -47,9 +48,13 @@ from paddock.workers.shared import (
     take,
     wants_replacement,
 )
+from paddock.workers.watchdog import PAUSE
 
 POLL = 0.02
 """Seconds between looks at workers while one boots or leaves: they have no other way to wake the arbiter."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the workers, at most."""
 
 POLL_FOR_CHANGES = 0.1
 """Seconds between looks at what has changed, with RELOAD."""
@@ -94,6 +99,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.stopping = False
         self.stop_by = 0.0
         self.served = False
+        self.said_workers = 0
         self.killed = 0
         self.boot_deaths: deque[float] = deque(maxlen=BOOT_DEATHS)
         self.before_reload: Any = None
@@ -106,6 +112,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.capacities = Capacities()
         self.oom_kills = self.oom.read()
         self.sampled = self.spawn_after = 0.0
+        self.looked = self.resumed = 0.0
         self.board = Board()
         self.board.prepare(app.cfg)
         extend_hooks(app.cfg)
@@ -279,7 +286,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     # --- Signals ---
 
-    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+    def wait_for_signals(self, timeout: float = LOOK_EVERY) -> list[int]:
         """Wait less while a worker boots or leaves or files may change, so that what follows follows at once."""
         if self.watcher:
             timeout = POLL_FOR_CHANGES
@@ -412,6 +419,14 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         staying = [] if self.stopping else self.staying()
         serving = sum(map(is_ready, staying))
         self.board.note(self.num_workers, len(staying) - serving, serving, len(self.WORKERS) - len(staying))
+        self.note_active(len(self.WORKERS))
+
+    def note_active(self, workers: int) -> None:
+        """Tell statsd how many workers there are, as Gunicorn's arbiter does."""
+        if workers != self.said_workers:
+            self.said_workers = workers
+            if isinstance(self.log, StatsdLogger):
+                self.log.gauge("gunicorn.workers", workers)
 
     def measured_settings(self) -> dict[str, str]:
         """Return, for the metrics, the values of settings in effect."""
@@ -466,6 +481,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         """
         now = time.monotonic()
         self.sample(now)
+        self.note_pause(now)
         for pid, worker in list(self.WORKERS.items()):
             if worker.shared.leaving:
                 if now > worker.shared.leaving:
@@ -476,12 +492,25 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
                     self.kill_worker(pid, signal.SIGKILL)
             elif is_ready(worker):
                 self.murder_silent(pid, worker, now)
-            elif self.cfg.boot_timeout and now - worker.shared.born > self.cfg.boot_timeout:
+            elif self.cfg.boot_timeout and now - max(worker.shared.born, self.resumed) > self.cfg.boot_timeout:
                 if not worker.aborted:
                     self.log.error(
                         "Worker %s has not come to serve within BOOT_TIMEOUT=%d: killed", pid, self.cfg.boot_timeout
                     )
                 self.abort(pid, worker)
+
+    def note_pause(self, now: float) -> None:
+        """Give every worker its time anew where nothing ran for a while: a container is paused, a machine suspended.
+
+        Platforms take the CPU away between requests, too: https://docs.cloud.google.com/run/docs/configuring/billing-settings
+        """
+        late = now - self.looked - LOOK_EVERY
+        self.looked = now
+        if late > PAUSE:
+            self.resumed = now
+            for worker in self.WORKERS.values():
+                if worker.shared.leaving:
+                    worker.shared.leaving += late
 
     def sample(self, now: float) -> None:
         """Note, once a second, how much memory each worker holds, for the message when one is killed for lack of it."""
@@ -491,7 +520,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
 
     def murder_silent(self, pid: int, worker: Any, now: float) -> None:
         """Kill a worker that serves and has not been heard of for TIMEOUT."""
-        if not self.cfg.timeout or now - worker.tmp.last_update() <= self.cfg.timeout:
+        if not self.cfg.timeout or now - max(worker.tmp.last_update(), self.resumed) <= self.cfg.timeout:
             return
         if not worker.aborted:
             self.log.critical("Worker %s has been silent for TIMEOUT=%d seconds: killed", pid, self.cfg.timeout)

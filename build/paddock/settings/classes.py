@@ -13,6 +13,9 @@ CLASSES = {
 LOGGER = "paddock.logs.logger.Logger"
 """The image's class of loggers."""
 
+STATSD_LOGGER = "paddock.logs.statsd.StatsdLogger"
+"""In place of that one with GUNICORN_STATSD_HOST, as Gunicorn has another then, too."""
+
 PUBLISHED = {
     "uvicorn.workers.UvicornWorker": "uvicorn",
     "uvicorn.workers.UvicornH11Worker": "uvicorn",

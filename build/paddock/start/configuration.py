@@ -23,7 +23,7 @@ from paddock.application.preload import Snapshot, freeze, inspect_after_import, 
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError, where
 from paddock.health.state import State, listeners_of
 from paddock.settings import certificates
-from paddock.settings.classes import class_path
+from paddock.settings.classes import LOGGER, STATSD_LOGGER, class_path
 from paddock.settings.environment import DEFAULT, Value, export_secrets, own, resolve
 from paddock.settings.parsers import Boolean, parse
 from paddock.settings.table import BY_KEY, register
@@ -204,6 +204,8 @@ class Configuration(Application):  # type: ignore[misc]
     def finish(self) -> None:
         """Find the application, and check what only the whole configuration can tell."""
         self.cfg.set("worker_class", _worker_class(self.cfg.settings["worker_class"].get()))
+        if self.cfg.statsd_host and self.cfg.settings["logger_class"].get() == LOGGER:
+            self.cfg.set("logger_class", STATSD_LOGGER)
         if self.cfg.settings["worker_class"].get() in SINGLE_THREADED and self.origins["threads"].source == DEFAULT:
             self.cfg.set("threads", 1)
         self.chdir()

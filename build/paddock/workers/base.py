@@ -22,6 +22,7 @@ from paddock.errors import EXIT_FAILURE
 from paddock.http import ids
 from paddock.http.record import Observer, Observers
 from paddock.logs.access import AccessLog, access_log
+from paddock.logs.statsd import StatsdLogger
 from paddock.metrics.slots import Counter
 from paddock.processes import forget_handlers
 from paddock.settings.environment import own
@@ -110,6 +111,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
             self.observers.append(log)
             self.access_log = log
             atexit.register(log.flush)
+        if isinstance(self.log, StatsdLogger):
+            self.observers.append(self.log)
         if slot := self.shared and self.shared.slot:
             slot.threads = 0 if self.kind.asgi else self.cfg.threads
             self.observers.append(Counter(slot))

@@ -23,6 +23,9 @@ MARGIN = 0.5
 MOMENT = 0.2
 """Seconds that a worker gets to show itself after all: where the whole container was paused, nothing hangs."""
 
+PAUSE = 1.0
+"""Seconds that a look is late where the process did not run: its container was paused, or the machine suspended."""
+
 FRAMES = 50
 """Frames of a traceback that are shown, the innermost ones."""
 
@@ -62,7 +65,10 @@ class Watchdog:
         self.requests: set[Any] = set()
         """Those in flight: each says since when a thread of the application's has shown nothing for it."""
         self.last = monotonic()
+        self.resumed = 0.0
+        """When the process went on after a pause: before that, nothing hung."""
         self.reported_beat: float | None = None
+        self.due = 0.0
         self.stopped = threading.Event()
 
     def start(self) -> None:
@@ -80,8 +86,10 @@ class Watchdog:
         self.stopped.set()
 
     def beat(self) -> float:
-        """Note that the serving thread turns; return the monotonic time of that."""
-        self.last = monotonic()
+        """Note that the serving thread turns, once a second; return the monotonic time of that."""
+        before, self.last = self.last, monotonic()
+        if self.last > before + 1 + PAUSE:
+            self.resumed = self.last
         return self.last
 
     def longest(self) -> float:
@@ -95,22 +103,26 @@ class Watchdog:
         for request in list(self.requests):
             since = request.stuck_since()
             if since is not None:
-                yield request, since
+                yield request, max(since, self.resumed)
 
     # --- The watching thread ---
 
     def watch(self) -> None:
         """Look when something could have hung for long enough, until stopped."""
-        while not self.stopped.wait(self.pause()):
-            if any(self.hanging()) and not self.stopped.wait(MOMENT):
+        while not self.stopped.wait(self.until_due()):
+            if monotonic() > self.due + PAUSE:
+                self.last = self.resumed = monotonic()
+            elif any(self.hanging()) and not self.stopped.wait(MOMENT):
                 self.report(*self.hanging())
             elif self.recovered():
                 faulthandler.enable(self.file)
 
-    def pause(self) -> float:
-        """Return for how many seconds nothing can come to hang for long enough."""
-        oldest = min([self.last, *(since for _, since in self.stuck())])
-        return max(oldest + self.limit - monotonic(), MOMENT / 2)
+    def until_due(self) -> float:
+        """Return for how many seconds nothing can come to hang for long enough, and note when that will be."""
+        oldest, now = min([self.last, *(since for _, since in self.stuck())]), monotonic()
+        seconds = max(oldest + self.limit - now, MOMENT / 2)
+        self.due = now + seconds
+        return seconds
 
     def hanging(self) -> tuple[bool, list[Any]]:
         """Return whether the serving thread hangs, and the requests that hang in others, but for those reported."""
