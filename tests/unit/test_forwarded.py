@@ -92,6 +92,9 @@ def client(allowed: str, peer: tuple[str, int] | None, *sent_for: str) -> tuple[
         ("10.0.0.0/8", PROXY, [f"{CLIENT}, <script>"], PROXY),
         ("10.0.0.0/8", PROXY, [f"{CLIENT}, {'1' * 5000}"], PROXY),
         ("10.0.0.0/8", PROXY, ["203.0.113.0/24"], PROXY),
+        ("10.0.0.0/8", PROXY, ["fe80::1%eth0.1"], "fe80::1%eth0.1"),
+        ("10.0.0.0/8", PROXY, ['fe80::1%25a"b c'], PROXY),
+        ("10.0.0.0/8", PROXY, ["fe80::1%\x1b[2J"], PROXY),
     ],
 )
 def test_the_client(allowed: str, peer: str, sent_for: list[str], expected: str) -> None:

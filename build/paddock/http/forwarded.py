@@ -7,6 +7,7 @@ of X-Forwarded-For, which the client may have written itself. Gunicorn believes 
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,6 +15,9 @@ from paddock.http.proxy_protocol import Client
 
 LONGEST_ADDRESS = 64
 """Characters beyond which nothing is an address, nor is kept in a cache."""
+
+SCOPE = re.compile(r"[0-9A-Za-z._-]+")
+"""What a scope id may be made of (https://www.rfc-editor.org/rfc/rfc4007#section-11)."""
 
 SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 
@@ -60,6 +64,9 @@ class Proxies:
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:
+            return None
+        # Python takes any text for a scope; what it is for is the name of a network interface.
+        if SCOPE.fullmatch(getattr(parsed, "scope_id", None) or "0") is None:
             return None
         # A socket that is bound to [::] calls the IPv4 peer 192.0.2.1 ::ffff:192.0.2.1.
         plain = getattr(parsed, "ipv4_mapped", None) or parsed
