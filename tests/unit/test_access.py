@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
@@ -159,6 +160,17 @@ def test_atoms(record: Any, atom: str) -> None:
         (b"authorization", b"Basic YWRhOnNlY3JldA=="),
     ]
     assert lines(record(b"/caf%C3%A9", b"x=1&y", headers), f"%({atom})s") == EXPECTED[atom]
+
+
+@pytest.mark.parametrize("form", ["common", "default"])
+def test_a_user_with_spaces_shifts_no_field(form: str) -> None:
+    name = base64.b64encode(b'ada - [x] "GET / HTTP/1.1" 200:secret').decode()
+    made = Asgi(b"/", b"", [(b"authorization", f"Basic {name}".encode())])
+    form = log_line.preset(form)
+    general = lines(made, form)
+
+    assert general.split(" ")[2] == r"ada\u0020-\u0020[x]\u0020\"GET\u0020/\u0020HTTP/1.1\"\u0020200"
+    assert scope_line(form, "", lambda each: lines(each, form))(made).split(" ")[2] == general.split(" ")[2]
 
 
 def test_time() -> None:

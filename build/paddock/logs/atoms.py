@@ -54,7 +54,7 @@ def text(value: str | None) -> str:
 
 
 def user(record: Record) -> str:
-    """Return the user's name in basic authentication."""
+    """Return the user's name in basic authentication; a space in it would shift the fields that follow."""
     scheme, _, credentials = (record.field("authorization") or "").partition(" ")
     if scheme.lower() != "basic":
         return "-"
@@ -62,7 +62,7 @@ def user(record: Record) -> str:
         name, colon, _ = base64.b64decode(credentials.strip(), validate=True).partition(b":")
     except (binascii.Error, ValueError):
         return "-"
-    return text(name.decode("latin-1")) if colon else "-"
+    return text(name.decode("latin-1")).replace(" ", "\\u0020") if colon else "-"
 
 
 def request_line(record: Record) -> str:
