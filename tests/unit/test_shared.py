@@ -27,5 +27,14 @@ def test_a_worker_that_dumps_nothing_leaves_nothing() -> None:
     assert shared.take(worker) == ""
 
 
+def test_what_a_worker_writes_is_bounded() -> None:
+    worker = SimpleNamespace(shared=shared.Shared())
+    worker.shared.marks[shared.WANTS_REPLACEMENT] = 99
+    os.ftruncate(worker.shared.dump.fileno(), 2**30)
+
+    assert shared.wants_replacement(worker) == ""
+    assert len(shared.take(worker)) == shared.LARGEST_DUMP
+
+
 def test_under_another_arbiter_it_is_written_where_python_would() -> None:
     assert shared.descriptor(SimpleNamespace()) == shared.STDERR

@@ -12,6 +12,9 @@ from paddock.workers.capacity import Capacities, Capacity
 
 STDERR = 2
 
+LARGEST_DUMP = 1024 * 1024
+"""Bytes of a crash dump that are read: faulthandler writes at most 100 lines for each of 100 threads."""
+
 SERVES, WANTS_REPLACEMENT, IS_DISMISSED = range(3)
 """Which byte of the marks says what; 0 is no."""
 
@@ -109,7 +112,8 @@ def ask_for_replacement(worker: Any, reason: int) -> bool:
 
 def wants_replacement(worker: Any) -> str:
     """Return, in the arbiter, why `worker` wants to be replaced; nothing when it does not."""
-    return REPLACEMENT_REASONS[worker.shared.marks[WANTS_REPLACEMENT]]
+    # A worker may write anything there.
+    return dict(enumerate(REPLACEMENT_REASONS)).get(worker.shared.marks[WANTS_REPLACEMENT], "")
 
 
 def dismiss(worker: Any) -> None:
@@ -130,7 +134,7 @@ def descriptor(worker: Any) -> int:
 
 
 def take(worker: Any) -> str:
-    """Return, in the arbiter, what a worker that has ended has dumped, and close the file."""
+    """Return, in the arbiter, what a worker that has ended has dumped, to LARGEST_DUMP bytes, and close the file."""
     with worker.shared.dump as file:
         file.seek(0)
-        return bytes(file.read()).decode(errors="replace")
+        return bytes(file.read(LARGEST_DUMP)).decode(errors="replace")
