@@ -4,7 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,7 +20,7 @@ from paddock.health.state import Address, State
         State(1, state.STARTING),
         State(4242, state.READY, [("0.0.0.0", 8000)]),
         State(1, state.DRAINING, [("::", 8000), ("fe80::1%eth0", 1)], tls=True),
-        State(1, state.READY, ["/run/app.sock", "\0abstract", "/with space/=\n\\n", "/späße", "/bytes\udcff"]),
+        State(1, state.READY, ["/run/app.sock", "\0abstract", "/with space/=\\n", "/späße", "/bytes\udcff"]),
         State(1, state.READY, [("127.0.0.1", 1), "/a", ("::1", 2)], tls=True, client_certificate=True),
         State(1, state.READY, health_path="/health?a=1&b=2"),
         State(1, state.READY, health_path=""),
@@ -67,14 +69,82 @@ def test_the_name_tells_containers_of_a_pod_apart(tmp_path: Path, monkeypatch: p
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("precious")
-    os.symlink(target, f"{state.path(str(tmp_path))}.{os.getpid()}")
-    with pytest.raises(OSError, match="symbolic links"):
-        State(1, state.READY).write(str(tmp_path))
+    os.symlink(target, state.path(str(tmp_path)))
+    State(1, state.READY).write(str(tmp_path))
     assert target.read_text() == "precious"
+    assert State.read(str(tmp_path)) == State(1, state.READY)
+
+
+def test_a_name_that_somebody_has_taken_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "urandom", bytes)
+    draft = Path(f"{state.path(str(tmp_path))}.{'00' * 8}")
+    draft.write_text("precious")
+    with pytest.raises(FileExistsError):
+        State(1, state.READY).write(str(tmp_path))
+    assert draft.read_text() == "precious"
+
+
+WHOLE = b"pid=1\nphase=ready\nend=\n"
+
+
+def link(path: Path) -> None:
+    path.with_name("real").write_bytes(WHOLE)
+    path.symlink_to("real")
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def large(path: Path) -> None:
+    path.write_bytes(WHOLE + b"#" * 64 * 1024)
+
+
+def of_another_user(path: Path) -> None:
+    path.write_bytes(WHOLE)
+
+
+@pytest.mark.parametrize("put", [link, pipe, device, large, of_another_user])
+def test_what_others_put_in_its_place_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: Callable[[Path], None]
+) -> None:
+    put(Path(state.path(str(tmp_path))))
+    if put is of_another_user:
+        fstat = os.fstat
+        monkeypatch.setattr(os, "fstat", lambda file: Status(fstat(file).st_mode, os.geteuid() + 1))
+    assert State.read(str(tmp_path)) is None
+
+
+class Status(NamedTuple):
+    """What `os.fstat` says."""
+
+    st_mode: int
+    st_uid: int
+
+
+def test_a_file_of_roots_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(state.path(str(tmp_path))).write_bytes(WHOLE)
+    fstat = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda file: Status(fstat(file).st_mode, 0))
+    monkeypatch.setattr(os, "geteuid", lambda: 10001)
+    assert State.read(str(tmp_path)) == State(1, state.READY)
+
+
+def test_a_file_of_the_containers_user_counts_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(state.path(str(tmp_path))).write_bytes(WHOLE)
+    fstat = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda file: Status(fstat(file).st_mode, 10001))
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(os, "stat", {"/proc/1": Status(0, 10001)}.__getitem__)
+    assert State.read(str(tmp_path)) == State(1, state.READY)
 
 
 def test_what_an_interrupted_write_left_is_no_obstacle(tmp_path: Path) -> None:
-    Path(f"{state.path(str(tmp_path))}.{os.getpid()}").write_text("half" * 1000)
+    Path(f"{state.path(str(tmp_path))}.0123456789abcdef").write_text("half" * 1000)
     State(1, state.READY).write(str(tmp_path))
     assert State.read(str(tmp_path)) == State(1, state.READY)
 
@@ -106,6 +176,13 @@ def test_a_full_disk_raises_and_leaves_the_earlier_state(tmp_path: Path, monkeyp
         b"pid=1\nphase=ready\n",
         b"phase=ready\nend=\n",
         b"pid=one\nphase=ready\nend=\n",
+        b"pid=0\nphase=ready\nend=\n",
+        b"pid=-1\nphase=ready\nend=\n",
+        b"pid=1\nphase=\x1b[2Jready\nend=\n",
+        b"pid=1\nphase=ready\nhealth_path=/\\r\\nHost: evil\nend=\n",
+        b"pid=1\nphase=ready\nunix=/a\\x1b[2J\nend=\n",
+        b"pid=1\nphase=ready\nunix=\\x00a\\x00b\nend=\n",
+        b"pid=1\nphase=ready\ntcp=80 a\\nb\nend=\n",
         b"pid=1\nphase=ready\ntcp=http 127.0.0.1\nend=\n",
         b"pid=1\nphase=ready\nunix=\\x\nend=\n",
         b"pid=1\nphase=ready\nunix=\xff\nend=\n",

@@ -7,6 +7,7 @@ The health check imports this module every few seconds, so it imports next to no
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 
 Address = tuple[str, int] | str
@@ -16,6 +17,9 @@ STARTING = "starting"
 READY = "ready"
 DRAINING = "draining"
 
+
+LARGEST = 64 * 1024
+"""Bytes beyond which a file is none of the server's."""
 
 DIRECTORIES = ("/dev/shm", "/run", "/tmp")  # noqa: S108
 """Where the file and the workers' heartbeats live unless WORKER_TMP_DIR says so: the first that can be written.
@@ -106,9 +110,9 @@ class State:
         Raises OSError where that cannot be: the directory is missing, full or not writable.
         """
         target = path(directory)
-        draft = f"{target}.{os.getpid()}"
-        # Others may write to the directory too, so a link in the file's place is not followed.
-        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # Others may write to the directory too: a name that they cannot guess, and nothing that is there already.
+        draft = f"{target}.{os.urandom(8).hex()}"
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             try:
                 os.fchmod(file, 0o644)
@@ -122,10 +126,20 @@ class State:
 
     @classmethod
     def read(cls, directory: str) -> State | None:
-        """The state in `directory`; None where there is none, or none that can be understood."""
+        """The state in `directory`; None where there is none, or none that can be understood.
+
+        Others may have put something in its place: a file of theirs, a link, a pipe that nobody writes to.
+        """
         try:
-            with open(path(directory), "rb") as file:
-                return cls._parse(file.read().decode("ascii"))
+            file = os.open(path(directory), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                found = os.fstat(file)
+                if not stat.S_ISREG(found.st_mode) or found.st_uid not in _trusted():
+                    return None
+                text = os.read(file, LARGEST + 1)
+            finally:
+                os.close(file)
+            return None if len(text) > LARGEST else cls._parse(text.decode("ascii"))
         except (OSError, ValueError):
             return None
 
@@ -151,21 +165,32 @@ class State:
         single = dict(entries)
         if not {"pid", "phase", "end"} <= single.keys():
             raise ValueError("not a whole state file")
+        if int(single["pid"]) < 1:
+            raise ValueError("no process has this number")
         listeners: list[Address] = []
         for name, value in entries:
             if name == "unix":
-                listeners.append(_unescape(value))
+                abstract = "\0" if value.startswith("\\x00") else ""
+                listeners.append(abstract + _unescape(value[4:] if abstract else value))
             elif name == "tcp":
                 port, _, host = value.partition(" ")
                 listeners.append((_unescape(host), int(port)))
         return cls(
             pid=int(single["pid"]),
-            phase=single["phase"],
+            phase=_unescape(single["phase"]),
             listeners=listeners,
             tls="tls" in single,
             client_certificate="client_certificate" in single,
             health_path=_unescape(single["health_path"]) if "health_path" in single else None,
         )
+
+
+def _trusted() -> set[int]:
+    """Return the users whose file counts: root, the own one, and the container's, for who asks as another."""
+    try:
+        return {0, os.geteuid(), os.stat("/proc/1").st_uid}
+    except OSError:
+        return {0, os.geteuid()}
 
 
 def _write_all(file: int, data: bytes) -> None:
@@ -179,4 +204,12 @@ def _escape(text: str) -> str:
 
 
 def _unescape(text: str) -> str:
-    return text.encode("ascii").decode("unicode_escape")
+    """Return what `_escape` has made `text` of.
+
+    Raises:
+        ValueError: when it holds a control character: it goes into a request and to a terminal.
+    """
+    plain = text.encode("ascii").decode("unicode_escape")
+    if any(character < " " or "\x7f" <= character <= "\x9f" for character in plain):
+        raise ValueError("a control character")
+    return plain
