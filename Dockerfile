@@ -87,6 +87,8 @@ RUN <<'EOF'
     mkdir -p /docker-entrypoint.d /home/paddock
     # Whoever runs the container is the only user in it, and may be any.
     chmod 0777 /home/paddock
+    # Nothing here becomes another user.
+    find / -xdev \( -type f -o -type d \) -perm /6000 -exec chmod ug-s {} +
 EOF
 
 COPY --link --from=venv /opt/venv /opt/venv
@@ -103,8 +105,9 @@ WORKDIR /app
 USER 10001:0
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --start-interval=1s --retries=3 CMD ["paddock", "health"]
-ENTRYPOINT ["paddock"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --start-interval=1s --retries=3 CMD ["/opt/paddock/bin/paddock", "health"]
+# By their paths: the application's environment comes first in PATH, and may have a program of that name.
+ENTRYPOINT ["/opt/paddock/bin/paddock"]
 CMD ["serve"]
 ARG BASE_IMAGE
 LABEL org.opencontainers.image.title="Paddock" \
