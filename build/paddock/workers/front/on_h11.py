@@ -9,6 +9,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from paddock.http.heads import malformed
 from paddock.http.limits import Limits
 from paddock.workers.front.cycle import failing
 from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, Flow, Limited
@@ -54,8 +55,9 @@ class BoundedConnection(h11.Connection):
                 # h11 takes the answer for the end of HTTP, and Uvicorn fails to write its body.
                 self.status, self.reason = 501, "CONNECT, which is for proxies"
                 raise h11.RemoteProtocolError(self.reason, self.status)
+            fields = list(event.headers)
             line = len(event.method) + len(event.target) + len("  HTTP/1.1")
-            if refusal := self.limits.refusal(line, list(event.headers)):
+            if refusal := self.limits.refusal(line, fields) or malformed(event.http_version.decode(), fields):
                 self.status, self.reason = refusal
                 raise h11.RemoteProtocolError(self.reason, self.status)
         return event

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from paddock.http.heads import malformed
 from paddock.workers.front.cycle import STATUS_CODES, Cycle, failing, whole
 from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Limited, give_up
 
@@ -235,6 +236,9 @@ class HttpTools(Limited, HttpToolsProtocol):
                 self.refuse(*refusal)
                 raise ValueError(refusal)
         self.pending = self.fed
+        if refusal := malformed(self.parser.get_http_version(), self.headers):
+            self.refuse(*refusal)
+            raise ValueError(refusal)
         if self.parser.should_upgrade():
             self.scope["method"] = self.parser.get_method().decode("ascii")
             if self.scope["method"] == "CONNECT":
