@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -155,6 +156,44 @@ def test_worker_that_hangs_at_once_is_replaced(start):
     # It waits in the kernel until the worker accepts, so the event loop is blocked before it first turns.
     wait_until(hang, "a connection").close()
     container.wait_for_log(r"Worker \d+ has been silent")
+
+
+HANGING = """
+import os, time
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    print("hangs:", os.getpid(), flush=True)
+    time.sleep(3600)
+"""
+
+ABORTED = """
+import time
+
+def worker_abort(worker):
+    time.sleep(0.3)
+    print("aborted:", worker.pid, flush=True)
+"""
+
+
+def test_workers_that_hang_at_once_have_their_hooks_run(start, mount):
+    """Each has a second for `worker_abort`, however often the arbiter looks meanwhile."""
+    volumes = mount("/app/main.py", HANGING) | mount("/app/gunicorn_conf.py", ABORTED)
+    container = start(volumes=volumes, environment={"WORKERS": "2", "TIMEOUT": "3"}, allow=KILLED).wait_ready()
+    wait_until(lambda: len(container.children()) == 2, "two workers")
+
+    def pids(word):
+        return re.findall(rf"{word}: (\d+)", container.logs())
+
+    with ExitStack() as connections:
+
+        def hang():
+            connections.enter_context(ask_and_forget(container, "/"))
+            return len(pids("hangs")) >= 2
+
+        wait_until(hang, "two workers that hang")
+        both = set(pids("hangs")[:2])
+        wait_until(lambda: both <= set(pids("aborted")), "the hooks of both")
 
 
 def test_hang_is_one_json_object(start):

@@ -238,3 +238,36 @@ def test_a_crash_after_a_hang_that_passed_is_dumped() -> None:
 
     assert "in crashing" in done.stderr
     assert done.returncode == -signal.SIGSEGV
+
+
+# --- Pauses ---
+
+
+class Held:
+    """A request that a thread has been at since 100 seconds."""
+
+    reported = False
+
+    def stuck_since(self) -> float:
+        """See `Exchange`."""
+        return 100.0
+
+
+def test_a_pause_of_the_process_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    now: float = 100
+    monkeypatch.setattr("paddock.workers.watchdog.monotonic", lambda: now)
+    watchdog, request = Watchdog(3), Held()
+    watchdog.requests.add(request)
+
+    def turn(*times: float) -> None:
+        nonlocal now
+        for each in times:
+            now = each
+            watchdog.beat()
+
+    turn(101, 102)
+    assert watchdog.longest() == 2
+    turn(110)
+    assert (watchdog.longest(), watchdog.hanging()) == (0, (False, []))
+    turn(111, 112, 113)
+    assert (watchdog.longest(), watchdog.hanging()) == (3, (False, [request]))
