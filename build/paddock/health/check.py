@@ -32,6 +32,9 @@ STATUS_LINE = 4096
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """What the server is started from: `python /opt/paddock/lib/paddock serve`."""
 
+NAME = "paddock"
+"""How the entrypoint is called, by whoever begins it: `opentelemetry-instrument paddock serve`."""
+
 OTHER_COMMANDS = ("check", "config", "settings", "health", "exec", "gunicorn", "uvicorn")
 """What is started in the same way and leaves no state: none of it will get ready later."""
 
@@ -97,7 +100,16 @@ def _is_starting(proc: str = "/proc") -> bool:
 
 
 def _is_server(arguments: list[str]) -> bool:
-    return PACKAGE in arguments[:-1] and arguments[arguments.index(PACKAGE) + 1] not in OTHER_COMMANDS
+    """Tell whether a process is a server, or what will become one: the entrypoint, or a program that instruments it."""
+    if PACKAGE in arguments:
+        return arguments[-1] != PACKAGE and arguments[arguments.index(PACKAGE) + 1] not in OTHER_COMMANDS
+    names = [argument.rpartition("/")[2] for argument in arguments]
+    at = names.index(NAME) if NAME in names else 0
+    # What follows an option is its value.
+    if not at or arguments[at - 1].startswith("-"):
+        return False
+    command = (arguments[at + 1 :] or ["serve"])[0]
+    return command == "serve" or command.startswith("-") or ":" in command
 
 
 def _processes(proc: str) -> Iterator[tuple[str, list[str]]]:
