@@ -37,17 +37,17 @@ def issued(certificates, name="server"):
     return sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
-def replaced(container, old):
-    """Whether there are two workers, none of them of the `old` ones."""
+def replaced(container, old, workers=2):
+    """Whether there are so many workers, none of them of the `old` ones."""
     children = container.children()
-    return not children & old and len(children) == 2
+    return not children & old and len(children) == workers
 
 
-def reload(container):
-    """Reload, and wait for the new workers; that MAX_REQUESTS may just be replacing some makes no difference."""
+def reload(container, workers=2):
+    """Reload, and wait for so many new workers; that MAX_REQUESTS may just be replacing some makes no difference."""
     old = container.children()
     container.signal("HUP")
-    wait_until(lambda: replaced(container, old), "new workers")
+    wait_until(lambda: replaced(container, old, workers), "new workers")
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_as_kubernetes_does_it(start, certificates):
     data.symlink_to("..2025")
     for kind in ("crt", "key"):
         (certificates.directory / f"tls.{kind}").symlink_to(f"..data/tls.{kind}")
-    environment = certificates.settings(CERTFILE="tls.crt", KEYFILE="tls.key", PRELOAD_APP="true")
+    environment = certificates.settings(CERTFILE="tls.crt", KEYFILE="tls.key", PRELOAD_APP="true", WORKERS="1")
     allow = ("PRELOAD_APP: the code is not reloaded",)
     container = start("wsgi.py", volumes=certificates.volumes, environment=environment, allow=allow).wait_ready()
     old = served(certificates, container)
@@ -101,7 +101,7 @@ def test_as_kubernetes_does_it(start, certificates):
 
     (certificates.directory / "..data_tmp").symlink_to("..2026")
     os.replace(certificates.directory / "..data_tmp", data)
-    reload(container)
+    reload(container, workers=1)
     assert served(certificates, container) == issued(certificates, "tls") != old
 
 
@@ -142,14 +142,12 @@ def test_files_that_are_wrong(serve, certificates, app):
 )
 def test_a_certificate_whose_time_is_over_or_to_come(start, certificates, dates, words):
     certificates.issue("server", **dates)
-    container = start(
-        "asgi.py", volumes=certificates.volumes, environment=certificates.settings(**FILES), allow=(words,)
-    )
-    container.wait_ready()
+    environment = certificates.settings(WORKERS="1", **FILES)
+    container = start("asgi.py", volumes=certificates.volumes, environment=environment, allow=(words,)).wait_ready()
     assert f"[WARNING] [1] gunicorn: CERTFILE='/tls/server.crt': {words}" in container.logs()
 
     certificates.issue("server")
-    reload(container)
+    reload(container, workers=1)
     assert container.wait_for_log(r"The certificate in /tls/server.crt is valid until Jan  1 00:00:00 3000 GMT")
     assert container.logs().count(words) == 1
 

@@ -76,7 +76,7 @@ def test_blocked_loop_is_reported_once_with_path_and_place(log: pytest.LogCaptur
         await asyncio.sleep(0)
         started = time.monotonic()
         await serve(method="GET", path="/hang\nx")
-        assert TIMEOUT / 2 < time.monotonic() - started < TIMEOUT
+        assert time.monotonic() - started > TIMEOUT / 2
         time.sleep(TIMEOUT)  # noqa: ASYNC251
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -87,7 +87,7 @@ def test_blocked_loop_is_reported_once_with_path_and_place(log: pytest.LogCaptur
     (record,) = log.records
     assert (record.name, record.levelname) == ("gunicorn.error", "CRITICAL")
     message = record.getMessage()
-    assert re.match(r"The event loop has been blocked for [01]\.[0-9] seconds", message)
+    assert re.match(r"The event loop has been blocked for \d+\.[0-9] seconds", message)
     assert "TIMEOUT=1." in message
     assert "/hang\\nx" in message
     if sys.version_info >= (3, 12):
