@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 QUICK_TIMEOUT = 3.0
 """Seconds for processes that are to end at once: one that does not hang needs little more than one."""
@@ -41,10 +42,15 @@ class End:
 
     def leave(self) -> None:
         """End now."""
-        for output in (sys.stdout, sys.stderr):
-            with suppress(Exception):
-                output.flush()
-        os._exit(self.status)
+        leave(self.status)
+
+
+def leave(status: int) -> NoReturn:
+    """End this process with `status` now, whatever its threads and the interpreter would still do."""
+    for output in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            output.flush()
+    os._exit(status)
 
 
 def end_by(hooks: float, status: int, limit: float = float("inf")) -> None:

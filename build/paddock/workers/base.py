@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from gunicorn.workers.base import Worker
 
 from paddock.application.kinds import Kind
 from paddock.application.loading import resolve
-from paddock.ending import end_by
+from paddock.ending import end_by, leave
 from paddock.errors import EXIT_FAILURE
 from paddock.http import ids
 from paddock.http.record import Observer, Observers
@@ -165,9 +164,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
         self.cfg.worker_abort(self)
         if self.access_log:
             self.access_log.flush()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(EXIT_FAILURE)
+        leave(EXIT_FAILURE)
 
     def hurry(self) -> None:
         """Leave no time for what is in flight."""
