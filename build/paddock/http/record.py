@@ -253,8 +253,7 @@ class Answered:
 
     def field(self, name: str) -> str | None:
         """See `Record`. Fields that came more than once are joined, as in the environment."""
-        key = name.upper().replace("-", "_")
-        if value := self.variables.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"):
+        if value := self.variables.get(variable(name)):
             return str(value)
         values = [value for field, value in getattr(self.request, "headers", ()) if field.lower() == name]
         return ",".join(values) if values else None
@@ -278,6 +277,12 @@ def unquoted(path: str) -> str:
     return unquote_to_bytes(path).decode("latin-1") if "%" in path else path
 
 
+def variable(name: str) -> str:
+    """Return what a WSGI environment calls the header field `name`: https://datatracker.ietf.org/doc/html/rfc3875#section-4.1.18"""
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
 def environ_of(record: Any) -> dict[str, Any]:
     """Return what the WSGI environment of an ASGI record would have been."""
     scope = record.scope
@@ -291,9 +296,7 @@ def environ_of(record: Any) -> dict[str, Any]:
         "wsgi.url_scheme": scope.get("scheme", ""),
     }
     for name, value in scope["headers"]:
-        key = name.decode("latin-1").upper().replace("-", "_")
-        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-        text = value.decode("latin-1")
+        key, text = variable(name.decode("latin-1")), value.decode("latin-1")
         environ[key] = f"{environ[key]},{text}" if key in environ else text
     return environ
 

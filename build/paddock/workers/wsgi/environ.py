@@ -12,21 +12,20 @@ from wsgiref.util import FileWrapper
 
 from gunicorn.http.wsgi import base_environ
 
-from paddock.http.record import unquoted
+from paddock.http.record import unquoted, variable
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 @lru_cache(maxsize=1024)
-def variable(name: bytes, passes_underscores: bool) -> str:
+def passed_as(name: bytes, passes_underscores: bool) -> str:
     """Return the variable of a header field, whose name is in lower case; nothing for one that is to be left out.
 
     `x_forwarded_for` would come as `X-Forwarded-For`, past a proxy that sets the one and passes the other on.
     """
     if b"_" in name and not passes_underscores:
         return ""
-    text = name.decode("latin-1").upper().replace("-", "_")
-    return text if text in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{text}"
+    return variable(name.decode("latin-1"))
 
 
 class Environs:
@@ -68,7 +67,7 @@ class Environs:
             "SERVER_PROTOCOL": f"HTTP/{version}" if "." in version else f"HTTP/{version}.0",
         }
         for name, value in scope["headers"]:
-            if key := variable(name, self.passes_underscores):
+            if key := passed_as(name, self.passes_underscores):
                 text = value.decode("latin-1")
                 environ[key] = f"{environ[key]},{text}" if key in environ else text
         if client := scope["client"]:
