@@ -377,10 +377,11 @@ def a_head_that_does_not_end(server: Server) -> None:
         check_refusal(rest(client), 408)
 
 
-def a_head_that_trickles(server: Server) -> None:
+def a_trickle(server: Server, begin: bytes) -> None:
+    """Begin a request, and send a byte at a time from there on."""
     with server.connect() as client, lasting(SHORT):
         client.settimeout(0.1)
-        client.sendall(b"GET / HTTP/1.1\r\nX: ")
+        client.sendall(begin)
         got, data = b"", b"-"
         while data:
             try:
@@ -388,6 +389,10 @@ def a_head_that_trickles(server: Server) -> None:
             except TimeoutError:
                 client.sendall(b"y")
         check_refusal(got, 408)
+
+
+def a_head_that_trickles(server: Server) -> None:
+    a_trickle(server, b"GET / HTTP/1.1\r\nX: ")
 
 
 def a_connection_that_says_nothing(server: Server) -> None:
@@ -481,16 +486,7 @@ def who_leaves_before_pipelined_answers(server: Server) -> None:
 
 
 def a_body_that_trickles(server: Server) -> None:
-    with server.connect() as client, lasting(SHORT):
-        client.settimeout(0.1)
-        client.sendall(b"POST /trickled HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n")
-        got, data = b"", b"-"
-        while data:
-            try:
-                got += (data := client.recv(65536))
-            except TimeoutError:
-                client.sendall(b"y")
-        check_refusal(got, 408)
+    a_trickle(server, b"POST /trickled HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n")
 
 
 def an_answer_that_nobody_takes(server: Server) -> None:
