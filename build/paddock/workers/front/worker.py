@@ -29,7 +29,7 @@ from paddock.http.readiness import in_front
 from paddock.settings.environment import own
 from paddock.settings.table import BY_KEY, UVICORN
 from paddock.start.checks import nested_loop
-from paddock.workers.base import IDLE_LINGER, BootingWorker, ignore_stop_signals
+from paddock.workers.base import IDLE_LINGER, STOP_SIGNALS, BootingWorker, ignore_stop_signals
 from paddock.workers.front.implementations import observe, protocol_class
 from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
 from paddock.workers.front.server import Server
@@ -72,6 +72,8 @@ class LoopWorker(BootingWorker):
         logging.getLogger("uvicorn.error").addFilter(say_cut_off)
         config = uvicorn.Config(**self.uvicorn_options())
         self.server = Server(config, self)
+        # A handler that raises while the loop is made would leave it to nobody: `serve` lets the signals in.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         # Not as a context manager: that waits for the threads of the default executor, whatever they do.
         runner = asyncio.Runner(loop_factory=config.get_loop_factory())
         loop = runner.get_loop()
@@ -88,8 +90,9 @@ class LoopWorker(BootingWorker):
         """Run `server` with the worker's signal handlers on the event loop, where they interrupt nothing."""
         loop = asyncio.get_running_loop()
         this = asyncio.current_task()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self.stop, number, this)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         if not self.alive:
             return
         if self.access_log:
