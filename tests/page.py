@@ -28,7 +28,7 @@ PUBLISHED = re.compile(r"(?:\b127\.0\.0\.1:)?\b(\d{2,5}):(\d{2,5})\b")
 
 ENVIRONMENT = {**os.environ, "COMPOSE_PROGRESS": "plain", "no_proxy": "127.0.0.1"}
 
-PATIENCE = 180
+PATIENCE = 600
 """Seconds that a block of commands may take on a busy machine."""
 
 

@@ -95,7 +95,7 @@ def with_a_watch(shop: Shop) -> None:
     first = container_of(shop)
     with open(shop.page.directory / "uv.lock", "a") as lock:
         lock.write("\n")
-    wait_until(lambda: container_of(shop) not in ("", first), "a container of the new image", patience=180)
+    wait_until(lambda: container_of(shop) not in ("", first), "a container of the new image", patience=600)
     shop.wait_for("Hello from the")
     stop(shop, compose)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from conftest import starting
+from conftest import Removal, starting
 
 IMAGE = "paddock-example:django"
 MIGRATE = ["python", "manage.py", "migrate"]
@@ -43,7 +43,7 @@ def kind(request):
 @pytest.fixture(scope="module")
 def timing(engine, slim, kind):
     """The example on a migrated database, as locked up as it can be."""
-    with fresh_volume(engine) as data, starting(engine, slim) as start:
+    with fresh_volume(engine) as data, starting(engine, slim, Removal(at_once=1)) as start:
         options = {"image": IMAGE, "environment": WEB | KINDS[kind][0], "volumes": data, **LOCKED_UP}
         assert start(command=MIGRATE, **options).wait_exit() == 0
         yield start(**options).wait_healthy()
@@ -117,7 +117,7 @@ def test_it_stops_cleanly(timing):
 
 
 def test_the_web_container_does_not_migrate_and_the_one_off_command_does(engine, slim):
-    with fresh_volume(engine) as data, starting(engine, slim) as start:
+    with fresh_volume(engine) as data, starting(engine, slim, Removal(at_once=1)) as start:
         options = {"image": IMAGE, "environment": WEB, "volumes": data}
         timing = start(**options).wait_healthy()
         timing.allow("")

@@ -39,7 +39,8 @@ frontend web
 backend app
     option httpchk GET /ready
     http-check expect status 200
-    default-server check inter 100ms fall 1 rise 1
+    # A check has as long to connect as `inter`, and a machine may be busy with something else.
+    default-server check inter 100ms fall 5 rise 1
     server one 127.0.0.1:1 disabled
     server two 127.0.0.1:1 disabled
     server three 127.0.0.1:1 disabled

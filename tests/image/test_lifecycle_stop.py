@@ -413,6 +413,34 @@ def test_a_thread_holds_no_check_up(finish, mount, last, status):
     assert finish(command=["check"], volumes=mount("/app/main.py", THREAD + KINDS["wsgi"] + last)).status == status
 
 
+INTERRUPTED = """
+import os, signal, uvloop
+
+make = uvloop.new_event_loop
+
+def be_told():
+    loop = make()
+    try:
+        os.close(os.open("/tmp/told", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return loop
+    os.kill(os.getpid(), signal.SIGQUIT)
+    return loop
+
+uvloop.new_event_loop = be_told
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_that_is_told_while_it_makes_its_event_loop_closes_it(start, mount, kind):
+    """What nobody closes, uvloop complains of."""
+    container = start(volumes=mount("/app/main.py", INTERRUPTED + KINDS[kind]), environment={"WORKERS": "1"})
+    wait_until(lambda: container.logs().count("Booting worker") == 2, "the next worker")
+    container.wait_ready()
+
+    assert container.stop() == 0
+
+
 BULKY = """
 import os, time
 

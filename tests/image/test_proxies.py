@@ -19,7 +19,7 @@ from docker.types import Mount
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from conftest import PATIENCE, starting, wait_until
+from conftest import PATIENCE, Removal, starting, wait_until
 from proxies import FILES, HOST, PROGRAMS, Proxy, cell, exchange
 
 ASGI = "proxied_asgi.py"
@@ -103,7 +103,7 @@ def serve(engine, slim, network, proxies, volume, tls):
             ).wait_ready()
         return serving[key]
 
-    with starting(engine, slim) as start:
+    with starting(engine, slim, Removal(at_once=1)) as start:
         yield run
 
 
