@@ -55,12 +55,14 @@ def proxies(network):
 
 
 @pytest.fixture(scope="module")
-def volume(engine):
+def volume(engine, removal):
     """What the application and a proxy share, for a Unix socket."""
     volume = engine.volumes.create(
         driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "uid=10001,mode=0755"},
     )
     yield volume
+    # Containers that have ended hold it, too.
+    removal.finish()
     volume.remove()
 
 
