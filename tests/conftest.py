@@ -316,8 +316,8 @@ def starting(engine: docker.DockerClient, slim: str, removal: Removal) -> Iterat
         raw.start()
         return container
 
-    yield run
     try:
+        yield run
         for container in containers:
             container.assert_silent()
     finally:

@@ -28,7 +28,7 @@ class Shop:
         self.source = page.directory / SOURCE
 
     def get(self, path: str = "/") -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.page.port('8000')}{path}", trust_env=False, timeout=60)
+        return httpx.get(f"http://127.0.0.1:{self.page.port('8000')}{path}", trust_env=False, timeout=300)
 
     def wait_for(self, text: str, status: int = 200) -> None:
         """Wait until the root answers so."""
@@ -97,6 +97,8 @@ def with_a_watch(shop: Shop) -> None:
         lock.write("\n")
     wait_until(lambda: container_of(shop) not in ("", first), "a container of the new image", patience=600)
     shop.wait_for("Hello from the")
+    # A Ctrl-C before Compose has attached to it would kill it.
+    compose.wait_for("has been recreated.*gunicorn: Ready")
     stop(shop, compose)
 
 
@@ -162,7 +164,12 @@ def with_a_debugger(shop: Shop) -> None:
             attach(child)
         stop_and_go_on(shop, attach(child), "Box")
         shop.source.touch()
-        stop_and_go_on(shop, attach(editor.event("debugpyAttach")), "Grid")
+        compose.wait_for("Reloading: ")
+        child = attach(editor.event("debugpyAttach"))
+        # Compose may have needed so long for the copy that it was two changes.
+        while compose.wait_for("gunicorn: (Ready|Reloading: )")[1] != "Ready":
+            child = attach(editor.event("debugpyAttach"))
+        stop_and_go_on(shop, child, "Grid")
     stop(shop, compose)
 
 
