@@ -74,8 +74,7 @@ engine_start() {
     engine_sweep
     mkdir -p "$engine_data" "$engine_run"
     config="$engine_data/daemon.json"
-    # With much in the build cache every container's end takes long, as the engine looks through all of it.
-    echo '{"features": {"containerd-snapshotter": true}, "builder": {"gc": {"defaultKeepStorage": "20GB"}}}' >"$config"
+    echo '{"features": {"containerd-snapshotter": true}}' >"$config"
     setsid nohup dockerd \
         --config-file "$config" \
         --data-root "$engine_data/data" \
