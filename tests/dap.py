@@ -12,6 +12,8 @@ from itertools import count
 from socket import create_connection
 from typing import Any
 
+from conftest import PATIENCE
+
 Message = dict[str, Any]
 
 
@@ -21,7 +23,7 @@ class Session:
     def __init__(self, port: int, configuration: Message, breakpoints: dict[str, int]) -> None:
         """Attach as the entry `configuration` of a launch.json says, with a breakpoint in a line of each path."""
         self.closing = ExitStack()
-        self.socket = self.closing.enter_context(create_connection(("127.0.0.1", port), timeout=300))
+        self.socket = self.closing.enter_context(create_connection(("127.0.0.1", port), timeout=PATIENCE))
         self.received = self.closing.enter_context(self.socket.makefile("rb"))
         self.numbers = count(1)
         self.seen: list[Message] = []
