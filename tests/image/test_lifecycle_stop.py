@@ -441,6 +441,30 @@ def test_a_worker_that_is_told_while_it_makes_its_event_loop_closes_it(start, mo
     assert container.stop() == 0
 
 
+BOOTING = """
+import os, signal
+
+try:
+    os.close(os.open("/tmp/told", os.O_CREAT | os.O_EXCL))
+    os.kill(os.getpid(), signal.SIGTERM)
+except FileExistsError:
+    pass
+"""
+
+
+def test_a_worker_of_gunicorns_on_an_event_loop_ends_when_it_is_told_while_it_boots(start, mount):
+    """Its handlers are the event loop's, which takes no signal before it runs."""
+    container = start(
+        volumes=mount("/app/main.py", BOOTING + KINDS["asgi"]),
+        environment={"WORKERS": "1", "WORKER_CLASS": "asgi"},
+        allow=("is not the image's",),
+    )
+    wait_until(lambda: container.logs().count("Booting worker") == 2, "the next worker")
+    container.wait_ready()
+
+    assert container.stop() == 0
+
+
 BULKY = """
 import os, time
 

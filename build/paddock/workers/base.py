@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -248,10 +250,21 @@ def announcing(post_worker_init: Callable[[Any], None]) -> Callable[[Any], None]
     def hook(worker: Any) -> None:
         post_worker_init(worker)
         if not isinstance(worker, BootingWorker):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+            let_stop_signals_in(worker)
             announce_ready(worker)
 
     return hook
+
+
+def let_stop_signals_in(worker: Any) -> None:
+    """Let in what came since the fork, once the handlers of a worker of any class can take it.
+
+    Those on an event loop can when that runs: uvloop drops what comes before.
+    https://github.com/MagicStack/uvloop/blob/master/uvloop/loop.pyx, _setup_or_resume_signals
+    """
+    loop = getattr(worker, "loop", None)
+    let_in = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, STOP_SIGNALS)
+    loop.call_soon(let_in) if isinstance(loop, asyncio.AbstractEventLoop) else let_in()
 
 
 def guarding(post_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
