@@ -165,12 +165,22 @@ def with_a_debugger(shop: Shop) -> None:
         stop_and_go_on(shop, attach(child), "Box")
         shop.source.touch()
         compose.wait_for("Reloading: ")
-        child = attach(editor.event("debugpyAttach"))
+        child = attach(next_worker(editor, worker))
         # Compose may have needed so long for the copy that it was two changes.
         while compose.wait_for("gunicorn: (Ready|Reloading: )")[1] != "Ready":
-            child = attach(editor.event("debugpyAttach"))
+            child = attach(next_worker(editor, worker))
         stop_and_go_on(shop, child, "Grid")
     stop(shop, compose)
+
+
+def next_worker(editor: Session, first: int) -> dict[str, Any]:
+    """Return how to attach to the next worker that reports itself after the first one.
+
+    What answered until that served was forked before it, may report itself after it, and is gone.
+    """
+    while (child := editor.event("debugpyAttach"))["subProcessId"] <= first:
+        pass
+    return child
 
 
 def configuration(shop: Shop) -> dict[str, Any]:
