@@ -149,7 +149,7 @@ def config(arguments: list[str]) -> int:
 
     as_json = "--json" in arguments
     server = Configuration([word for word in arguments if word != "--json"], os.environ, find_application=False)
-    rows = effective_settings(server.cfg, server.origins)
+    rows = effective_settings(server.cfg, server.origins, server.contents)
     print(
         json.dumps(rows, indent=2, default=str) if as_json else text_table(rows, ("name", "value", "source", "origin"))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,8 +20,19 @@ LONGEST_VALUE = 200
 """How many characters of a wrong value an error shows."""
 
 
+USER_PART = re.compile(r"(?<=://)[^\s/?#'\"]*@")
+"""The name and the password of a user in a URL."""
+
 Cause = tuple[type[BaseException], BaseException, TracebackType | None]
 """An exception as the functions of `logging` take it."""
+
+
+def without_user(text: str) -> str:
+    """Return `text` with its URLs without the name and the password of a user.
+
+    https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1
+    """
+    return USER_PART.sub("", text)
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,9 @@ class Problem:
     value: str | None = None
 
     def __str__(self) -> str:
+        return without_user(self._text())
+
+    def _text(self) -> str:
         # A name may be a path that somebody gave.
         name = self.name if self.name.isprintable() else repr(self.name)
         if self.value is None:

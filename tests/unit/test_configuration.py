@@ -242,7 +242,7 @@ def test_broken_flags(flags: list[str], said: str) -> None:
 
 
 def test_broken_quotes() -> None:
-    assert only(refusal(GUNICORN_CMD_ARGS="'")) == 'GUNICORN_CMD_ARGS="\'": No closing quotation'
+    assert only(refusal(GUNICORN_CMD_ARGS="'")) == "GUNICORN_CMD_ARGS: No closing quotation"
 
 
 def test_every_layer_is_checked_at_once(write: Write) -> None:

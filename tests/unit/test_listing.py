@@ -8,7 +8,8 @@ import re
 
 import pytest
 
-from paddock.settings.listing import FORMATS, HIDDEN, effective_settings, text_table
+from paddock.settings.listing import FORMATS, effective_settings, text_table
+from paddock.settings.shown import HIDDEN
 from paddock.settings.table import SETTINGS
 from paddock.start.configuration import Configuration
 

@@ -32,7 +32,7 @@ from paddock.application.kinds import (
     signature_of,
 )
 from paddock.errors import Interrupted, StartError, closed
-from paddock.settings.app_module import FORM, Call, Reference, parse
+from paddock.settings.app_module import FORM, Call, Reference, parse, shown
 from paddock.settings.parsers import nearest
 
 DEFAULT_ATTRIBUTES = ("app", "application")
@@ -54,7 +54,7 @@ def load(spec: str, directory: Path | None = None) -> object:
     try:
         reference = parse(spec)
     except ValueError as error:
-        raise ApplicationError(f"APP_MODULE={spec}: {error}; expected {FORM}") from None
+        raise ApplicationError(f"APP_MODULE={shown(spec)}: {error}; expected {FORM}") from None
     directory = directory or Path.cwd()
     with _explained(lambda error: _import_advice(error, reference, directory)):
         module = importlib.import_module(reference.module)

@@ -29,7 +29,7 @@ from paddock.logs.statsd import StatsdLogger
 from paddock.metrics.board import Board, leaving_the_board
 from paddock.metrics.tally import EXIT, MEMORY, RECYCLED, RELOAD, SIGNAL, TIMEOUT
 from paddock.processes import resident
-from paddock.settings.listing import effective_settings, shown
+from paddock.settings.listing import configuration_lines, effective_settings, shown
 from paddock.settings.sizing import read_limits
 from paddock.settings.table import APPLICATION, PROCESSES, SETTINGS, SOCKET
 from paddock.start.messages import Seldom, log_stack
@@ -90,6 +90,10 @@ MEASURED = (APPLICATION, PROCESSES, SOCKET)
 """Sections of the table whose settings are in the metrics."""
 
 
+CONFIGURATION = "Current configuration:"
+"""How Gunicorn's record of the whole configuration begins (gunicorn/arbiter.py, `setup`)."""
+
+
 class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
     """Gunicorn's arbiter, which loses no request and says one thing once."""
 
@@ -122,9 +126,24 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
     # --- Start and stop ---
 
     def setup(self, app: Any) -> None:
-        """Take over the configuration, without the password of a key that is loaded: Gunicorn logs all of it."""
+        """Take over the configuration, without the password of a key that is loaded.
+
+        Gunicorn logs all of it, which is replaced by what may be shown.
+        """
         app.cfg.set("keyfile_password", None)
-        super().setup(app)
+
+        def conceal(record: logging.LogRecord) -> bool:
+            if str(record.msg).startswith(CONFIGURATION):
+                lines = configuration_lines(app.cfg, app.origins, app.contents)
+                record.msg, record.args = "%s", ("\n".join([CONFIGURATION, *lines]),)
+            return True
+
+        log = logging.getLogger("gunicorn.error")
+        log.addFilter(conceal)
+        try:
+            super().setup(app)
+        finally:
+            log.removeFilter(conceal)
 
     def start(self) -> None:
         """Listen, and say so in the state file."""
@@ -431,7 +450,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
     def measured_settings(self) -> dict[str, str]:
         """Return, for the metrics, the values of settings in effect."""
         names = {setting.name for setting in SETTINGS if setting.section in MEASURED and not setting.start_only}
-        rows = effective_settings(self.app.cfg, self.app.origins)
+        rows = effective_settings(self.app.cfg, self.app.origins, self.app.contents)
         return {
             row["name"].lower(): shown(row["value"])
             for row in rows

@@ -10,6 +10,9 @@ from paddock.settings.parsers import Rejected
 
 MODULE = re.compile(r"\w[\w-]*(\.\w[\w-]*)*")
 PATH_SPEC = re.compile(r"(?:\./|/app/)?(?P<path>[^:]*?)(?P<suffix>\.py)?(?::(?P<attribute>.*))?")
+CALL = re.compile(r"(\((?!\s*\))|[\"'{]).*", re.DOTALL)
+"""The first argument of a call, and whatever follows."""
+
 FORM = "module:attribute, such as app.main:app or app.main:create_app()"
 
 
@@ -37,11 +40,16 @@ def parse(spec: str) -> Reference:
         ValueError: with what is wrong; the caller says what was expected (`FORM`).
     """
     if meant := _meant_by_path(spec):
-        raise ValueError(f"is a path; did you mean {meant}?")
+        raise ValueError(f"is a path; did you mean {shown(meant)}?")
     module, colon, expression = spec.partition(":")
     if not MODULE.fullmatch(module):
-        raise ValueError(f"{module!r} is no module name" if module else "names no module")
+        raise ValueError(f"{shown(module)!r} is no module name" if module else "names no module")
     return _parse_expression(module, expression) if colon else Reference(module)
+
+
+def shown(spec: str) -> str:
+    """Return what may be shown of `spec`: all but the arguments of a call, which may be a password."""
+    return CALL.sub(lambda match: "(…)" if match[0][0] == "(" else "…", spec)
 
 
 def checked(spec: str) -> str:
@@ -70,7 +78,9 @@ def _parse_expression(module: str, text: str) -> Reference:
     try:
         node = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError):
-        raise ValueError(f"{text!r} is no attribute of a module" if text else "nothing follows the colon") from None
+        raise ValueError(
+            f"{shown(text)!r} is no attribute of a module" if text else "nothing follows the colon"
+        ) from None
     if isinstance(node, ast.Call):
         return Reference(module, _dotted(node.func), _literal_call(node))
     return Reference(module, _dotted(node))
@@ -82,7 +92,7 @@ def _dotted(node: ast.expr) -> str:
             return name
         case ast.Attribute(value=value, attr=name):
             return f"{_dotted(value)}.{name}"
-    raise ValueError(f"{ast.unparse(node)!r} is neither an attribute nor a call of one")
+    raise ValueError(f"{shown(ast.unparse(node))!r} is neither an attribute nor a call of one")
 
 
 def _literal_call(node: ast.Call) -> Call:

@@ -29,6 +29,7 @@ from paddock.settings.parsers import (
     nearest,
     parse,
 )
+from paddock.settings.shown import Contents, is_bounded, looks_secret, shown_text
 from paddock.settings.sizing import read_limits, size
 from paddock.settings.table import AUTO, BY_NAME, OWN_PREFIX, SETTINGS, UVICORN_REPLACED, Setting
 
@@ -69,8 +70,6 @@ IGNORE = "IGNORE_ENV"
 
 PREFIXES = (OWN_PREFIX, "GUNICORN_", "UVICORN_")
 
-SECRET_NAME = re.compile(r"PASSW(OR)?D|SECRET|TOKEN|CREDENTIAL|API_?KEY|PRIVATE|RAW_ENV")
-
 
 @dataclass(frozen=True)
 class Value:
@@ -80,12 +79,18 @@ class Value:
     source: str = DEFAULT
     origin: str = ""
 
+    @property
+    def path(self) -> str:
+        """The file that it came from, if it did."""
+        return self.origin if self.source == FILE else ""
+
 
 @dataclass
 class Resolution:
     """What the environment says. `values` has Gunicorn's names (`keepalive`) and, in the same form, the image's own.
 
-    `sizing` is why there are as many workers as there are, where that is left to the image.
+    `sizing` is why there are as many workers as there are, where that is left to the image. `contents` is what must
+    not be shown of the values, since it came from files; problems and warnings are without it.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
@@ -93,6 +98,7 @@ class Resolution:
     warnings: list[str] = field(default_factory=list)
     sizing: str = ""
     secrets: dict[str, str] = field(default_factory=dict)
+    contents: Contents = field(default_factory=Contents)
 
     def __getattr__(self, key: str) -> Any:
         try:
@@ -105,13 +111,6 @@ class Resolution:
         """The values of Gunicorn's settings that the table does not have, for `gunicorn_conf.py`."""
         keys = {setting.key for setting in SETTINGS}
         return {key: value.value for key, value in self.values.items() if key not in keys}
-
-
-def looks_secret(name: str) -> bool:
-    """Tell whether the value of the variable `name` must not be shown."""
-    if name == "SECRETS_ENV":
-        return False
-    return bool(SECRET_NAME.search(name.upper())) or any(s.secret for s in SETTINGS if name in s.variables)
 
 
 _exported: dict[str, str] = {}
@@ -177,12 +176,12 @@ class _Resolver:
         if check_required:
             self.check_required()
         self.derive()
+        self.result.problems = [*map(self.result.contents.hide_in, self.result.problems)]
+        self.result.warnings = [*map(self.result.contents.hide, self.result.warnings)]
         return self.result
 
     def problem(self, name: str, message: str, value: str | None = None) -> None:
-        # A path may be shown whatever is in the file: without it nobody sees the typo.
-        hidden = looks_secret(name) and not name.endswith("_FILE")
-        self.result.problems.append(Problem(name, message, None if hidden else value))
+        self.result.problems.append(Problem(name, message, value))
 
     def given(self, variable: str) -> str:
         """Return what a variable holds; nothing when it is unset, empty, or left to the application."""
@@ -196,14 +195,14 @@ class _Resolver:
         own = OWN_PREFIX + name
         direct = self.given(own)
         if is_service_link(own, direct):
-            self.pass_over(own, direct)
+            self.pass_over(own)
             direct = ""
         if direct or self.given(f"{own}_FILE"):
             return own
         return None if name in self.ignored else name
 
-    def pass_over(self, variable: str, value: str) -> None:
-        self.result.warnings.append(f"{variable}={value!r} is a Kubernetes service link and is passed over")
+    def pass_over(self, variable: str) -> None:
+        self.result.warnings.append(f"{variable} is a Kubernetes service link and is passed over")
 
     def text(self, name: str) -> tuple[str, Value] | None:
         """Return the text that `name`, or the file that `name`_FILE names, holds; None when unset or empty."""
@@ -215,7 +214,7 @@ class _Resolver:
         if path:
             return self.text_of_file(name, path)
         if is_service_link(name, direct):
-            self.pass_over(name, direct)
+            self.pass_over(name)
             return None
         return (direct, Value(None, ENVIRONMENT, name)) if direct else None
 
@@ -240,14 +239,18 @@ class _Resolver:
         text, value = found
         # What a file holds may be a secret that was mounted at the wrong place.
         from_file = value.source == FILE
+        hidden = from_file or looks_secret(name)
         try:
-            return Value(parse(parser, text, show=not from_file), value.source, value.origin)
+            result = Value(parse(parser, text, show=not hidden), value.source, value.origin)
+            if from_file and not is_bounded(parser.type if isinstance(parser, GunicornParser) else parser):
+                self.result.contents.add(text, value.origin)
+            return result
         except ValueError as error:
             variable = f"{name}_FILE" if from_file else name
             # No application means its own variable by a name with a server's.
             mine = name != IGNORE and not name.startswith(PREFIXES)
             keep = f"; if it is your application's, set {IGNORE}={name}" if mine else ""
-            self.problem(variable, f"{error}{keep}", value.origin if from_file else text)
+            self.problem(variable, f"{error}{keep}", value.origin if from_file else shown_text(name, text))
             return None
 
     def read_setting(self, setting: Setting) -> Value:
@@ -266,7 +269,7 @@ class _Resolver:
             if self.ignored & {variable, name}:
                 continue
             if is_service_link(variable, self.given(variable)):
-                self.result.warnings.append(f"{variable} is a Kubernetes service link and is passed over")
+                self.pass_over(variable)
                 continue
             yield variable, name.removeprefix(prefix)
 
@@ -276,7 +279,8 @@ class _Resolver:
         for name, variable in {name: variable for variable, name in prefixed}.items():
             key = name.lower()
             if key in REFUSED:
-                self.problem(variable, f"has no place in a container: {REFUSED[key]}", self.environ[variable])
+                given = shown_text(variable, self.environ[variable])
+                self.problem(variable, f"has no place in a container: {REFUSED[key]}", given)
             elif key not in settings:
                 self.unknown(variable, f"GUNICORN_{name}", [f"GUNICORN_{other.upper()}" for other in settings])
             elif callable(settings[key].default):
@@ -287,13 +291,14 @@ class _Resolver:
     def unknown(self, variable: str, name: str, known: list[str]) -> None:
         close = nearest(name, known, edits=2)
         plain = next((s.name for s in SETTINGS if close in s.names), close)
-        self.problem(variable, f"no setting has this name: {_advice(plain)}", self.environ.get(variable))
+        self.problem(variable, f"no setting has this name: {_advice(plain)}")
 
     def refuse_unknown_uvicorn(self) -> None:
         known = [setting.name for setting in SETTINGS if setting.name.startswith("UVICORN_")]
         for variable, name in (*self.prefixed("UVICORN_"), *self.prefixed(f"{OWN_PREFIX}UVICORN_")):
             if name in UVICORN_REPLACED:
-                self.problem(variable, f"set {UVICORN_REPLACED[name]} instead", self.environ[variable])
+                given = shown_text(UVICORN_REPLACED[name], self.environ[variable])
+                self.problem(variable, f"set {UVICORN_REPLACED[name]} instead", given)
             else:
                 self.unknown(variable, f"UVICORN_{name}", known)
 
@@ -302,7 +307,7 @@ class _Resolver:
         for variable, name in self.prefixed(OWN_PREFIX):
             if not name.startswith(("GUNICORN_", "UVICORN_")):
                 close = nearest(OWN_PREFIX + name, known, edits=2)
-                self.problem(variable, f"no setting has this name: {_advice(close)}", self.environ[variable])
+                self.problem(variable, f"no setting has this name: {_advice(close)}")
 
     def refuse_unknown_ignored(self) -> None:
         """A name that no setting has may be that of a variable all the same, which looks like a setting's."""
@@ -444,9 +449,11 @@ class GunicornParser:
     @property
     def expected(self) -> str:
         """The kind of value, from how Gunicorn declares the setting."""
-        return str(self._convert().expected)
+        return str(self.type.expected)
 
-    def _convert(self) -> Any:
+    @property
+    def type(self) -> Any:
+        """The parser for that kind."""
         setting = self.setting
         if setting.name == "sendfile" or (setting.action or "").startswith("store_"):
             return Boolean()
@@ -461,7 +468,7 @@ class GunicornParser:
         return Text(f"what https://gunicorn.org/reference/settings/#{setting.name} says")
 
     def __call__(self, text: str) -> Any:
-        value = self._convert()(text)
+        value = self.type(text)
         if self.setting.name == "sendfile":
             # Any value but None turns sendfile off: https://github.com/benoitc/gunicorn, Config.sendfile
             value = None if value else False

@@ -7,38 +7,58 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from paddock.errors import without_user
 from paddock.settings.classes import short_name
-from paddock.settings.environment import Value, looks_secret
+from paddock.settings.environment import DEFAULT, Value
+from paddock.settings.shown import Contents, presentable
 from paddock.settings.table import BY_KEY, SETTINGS, Setting
 
-HIDDEN = "(not shown)"
 
-
-def effective_settings(cfg: Any, origins: Mapping[str, Value]) -> list[dict[str, Any]]:
+def effective_settings(
+    cfg: Any, origins: Mapping[str, Value], contents: Contents | None = None
+) -> list[dict[str, Any]]:
     """Return a row for each setting in effect: name, value, source (default, environment, file, …) and origin.
 
-    `cfg` is Gunicorn's configuration, `origins` says where its values come from.
+    `cfg` is Gunicorn's configuration, `origins` says where its values come from, and `contents` which of them, or
+    of their parts, were in files.
     """
+    contents = contents or Contents()
     rows = []
     for setting in SETTINGS:
         known = cfg.settings.get(setting.key)
         value = known.get() if known else origins[setting.key].value
-        rows.append(_row(setting.name, value, origins.get(setting.key, Value(None))))
+        rows.append(_row(setting.name, setting.key, value, origins.get(setting.key, Value(None)), contents))
     for key in sorted(cfg.settings):
         value = cfg.settings[key].get()
         if key not in BY_KEY and not (callable(value) and key not in origins) and key != "config":
-            rows.append(_row(f"GUNICORN_{key.upper()}", value, origins.get(key, Value(None))))
+            rows.append(_row(f"GUNICORN_{key.upper()}", key, value, origins.get(key, Value(None)), contents))
     return rows
 
 
-def _row(name: str, value: Any, origin: Value) -> dict[str, Any]:
-    if looks_secret(name) and value:
-        value = HIDDEN
-    elif callable(value):
+def _row(name: str, key: str, value: Any, given: Value, contents: Contents) -> dict[str, Any]:
+    value = _presentable(key, value, given, contents)
+    if callable(value):
         value = getattr(value, "__qualname__", str(value))
     elif name == "WORKER_CLASS":
         value = short_name(str(value))
-    return {"name": name, "value": value, "source": origin.source, "origin": origin.origin}
+    return {"name": name, "value": value, "source": given.source, "origin": contents.hide(given.origin)}
+
+
+def _presentable(key: str, value: Any, given: Value, contents: Contents) -> Any:
+    if given.source == DEFAULT:
+        return value
+    value = presentable(key, value, given.path)
+    if isinstance(value, list):
+        return [without_user(contents.hide(item)) if isinstance(item, str) else item for item in value]
+    return without_user(contents.hide(value)) if isinstance(value, str) and not given.path else value
+
+
+def configuration_lines(cfg: Any, origins: Mapping[str, Value], contents: Contents) -> list[str]:
+    """Return Gunicorn's configuration `cfg` as Gunicorn itself would log it, with what may be shown of each value."""
+    return [
+        f"  {key}: {_presentable(key, setting.value, origins.get(key, Value(None)), contents)}"
+        for key, setting in sorted(cfg.settings.items(), key=lambda item: item[1])
+    ]
 
 
 def text_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -53,7 +53,8 @@ class Setting:
 
     `default` is the value as a user would spell it, or None when there is none. `sets` is the name of the Gunicorn
     setting; empty when Gunicorn has none. `aliases` are further variables that are read when the first is unset, in
-    order. `start_only` marks what is used up before Gunicorn's configuration is made, so a Gunicorn file cannot set it.
+    order. `secret` says that its type has room for a secret, so that its value is never shown. `start_only` marks what
+    is used up before Gunicorn's configuration is made, so a Gunicorn file cannot set it.
     """
 
     name: str
@@ -602,7 +603,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("UVICORN_SERVER_HEADER", Boolean(), "false", UVICORN, "Send `Server: uvicorn`."),
     Setting("UVICORN_DATE_HEADER", Boolean(), "true", UVICORN, "Send `Date`."),
-    Setting("UVICORN_HEADERS", Headers(), None, UVICORN, "Headers that every answer gets."),
+    Setting("UVICORN_HEADERS", Headers(), None, UVICORN, "Headers that every answer gets.", secret=True),
     Setting(
         "UVICORN_H11_MAX_INCOMPLETE_EVENT_SIZE",
         Integer(1, unit="bytes"),

@@ -19,7 +19,7 @@ from gunicorn.workers.base import Worker
 
 from paddock.application.kinds import FORCED, Kind, mismatch
 from paddock.errors import Problem
-from paddock.settings import log_line
+from paddock.settings import app_module, log_line
 from paddock.settings.classes import CLASSES, is_own_way, short_name
 from paddock.settings.environment import DEFAULT, ENVIRONMENT, Value, own
 from paddock.settings.table import BY_KEY, SHUTDOWN_SHARE, UVICORN
@@ -84,7 +84,7 @@ def kind_problems(cfg: Any, kind: Kind) -> list[Problem]:
     name = short_name(cfg.worker_class_str)
     found = []
     if reason := mismatch(kind, name):
-        found.append(Problem("WORKER_CLASS", f"{cfg.wsgi_app or 'the application'} {reason}", name))
+        found.append(Problem("WORKER_CLASS", f"{app_module.shown(cfg.wsgi_app or 'the application')} {reason}", name))
     worker = serves(cfg, kind)
     if "h2" in cfg.http_protocols and worker in CLASSES:
         hint = f"the worker class {worker} has no HTTP/2 of Gunicorn's: set UVICORN_HTTP=zttp and UVICORN_HTTP2=true"

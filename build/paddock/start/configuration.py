@@ -22,10 +22,11 @@ from paddock.application import finding, kinds, loading
 from paddock.application.preload import Snapshot, freeze, inspect_after_import, sentence
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError, where
 from paddock.health.state import State, listeners_of
-from paddock.settings import certificates
+from paddock.settings import app_module, certificates
 from paddock.settings.classes import LOGGER, STATSD_LOGGER, class_path
 from paddock.settings.environment import DEFAULT, Value, export_secrets, own, resolve
 from paddock.settings.parsers import Boolean, parse
+from paddock.settings.shown import HIDDEN, Contents, presentable, without_values
 from paddock.settings.table import BY_KEY, register
 from paddock.start import checks, log_config, messages
 from paddock.start.sources import Sources
@@ -71,6 +72,7 @@ class Configuration(Application):  # type: ignore[misc]
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.notes: list[str] = []
+        self.contents = Contents()
         self.arbiter_pid = os.getpid()
         super().__init__("paddock [serve] [MODULE:ATTRIBUTE] [FLAGS]", prog="paddock")
 
@@ -81,6 +83,9 @@ class Configuration(Application):  # type: ignore[misc]
         self.load_config()
         messages.follow(own(self.cfg, "log_format"), self.cfg.loglevel)
         self.finish()
+        self.warnings = [*map(self.contents.hide, self.warnings)]
+        self.notes = [*map(self.contents.hide, self.notes)]
+        self.problems = [*map(self.contents.hide_in, self.problems)]
         if self.problems:
             raise ConfigurationError(self.problems)
 
@@ -98,6 +103,7 @@ class Configuration(Application):  # type: ignore[misc]
         resolution = resolve(self.environ, check_required=self.final)
         self.problems += resolution.problems
         self.warnings += resolution.warnings
+        self.contents = resolution.contents
         export_secrets(resolution)
         flags = self.parse(self.arguments, FLAG)
         cmd_args = self.parse(self.cmd_args(), CMD_ARGS)
@@ -133,7 +139,7 @@ class Configuration(Application):  # type: ignore[misc]
         try:
             return shlex.split(text)
         except ValueError as error:
-            self.problems.append(Problem(CMD_ARGS, str(error), text))
+            self.problems.append(Problem(CMD_ARGS, str(error)))
             return []
 
     def parse(self, arguments: list[str], source: str) -> dict[str, Any]:
@@ -147,11 +153,11 @@ class Configuration(Application):  # type: ignore[misc]
         try:
             given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if value is not None}
         except argparse.ArgumentError as error:
-            self.problems.append(Problem(source, str(error)))
+            self.problems.append(Problem(source, without_values(str(error))))
             return log_format(arguments)
         words = given.pop("args")
         if len(words) > 1:
-            self.problems.append(Problem(source, f"one application, not {len(words)}: {' '.join(words)}"))
+            self.problems.append(Problem(source, f"one application, not {len(words)}"))
         return given | ({"wsgi_app": words[0]} if words else {})
 
     def user_conf(
@@ -191,7 +197,7 @@ class Configuration(Application):  # type: ignore[misc]
             try:
                 self.set(key, _checked(key, value))
             except Exception as error:
-                self.problems.append(Problem(f"{key} ({origin})", str(error) or type(error).__name__, str(value)))
+                self.problems.append(_refused(key, value, error, origin))
                 continue
             self.origins[key] = Value(value, source, origin)
 
@@ -269,6 +275,15 @@ class Configuration(Application):  # type: ignore[misc]
             StartError: when it cannot be imported or is no application.
             ConfigurationError: when the worker class or a setting does not fit it.
         """
+        try:
+            return self._load_application()
+        except StartError as error:
+            error.args = (self.contents.hide(str(error)),)
+            raise
+        except ConfigurationError as error:
+            raise ConfigurationError(map(self.contents.hide_in, error.problems)) from None
+
+    def _load_application(self) -> tuple[Any, kinds.Kind]:
         if self.cfg.paste:
             from gunicorn.app.pasterapp import get_wsgi_app  # fails without PasteDeploy, the application's own
 
@@ -294,7 +309,8 @@ class Configuration(Application):  # type: ignore[misc]
         """Return, in a line, what would be served and how."""
         worker = checks.serves(self.cfg, kind)
         number = "1 worker" if self.cfg.workers == 1 else f"{self.cfg.workers} workers"
-        return f"{self.cfg.wsgi_app}: {kind}, served by {number} of class {worker}"
+        application = self.contents.hide(app_module.shown(self.cfg.wsgi_app or self.cfg.paste or ""))
+        return f"{application}: {kind}, served by {number} of class {worker}"
 
     def announce(self, phase: str) -> None:
         """Tell the health check how far the start is, before there is an arbiter that does."""
@@ -366,6 +382,16 @@ def _checked(key: str, value: Any) -> Any:
         return value
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value).strip()
     return parse(setting.parser, text) if text else value
+
+
+def _refused(key: str, value: Any, error: Exception, origin: str) -> Problem:
+    """Return what is wrong with `value`, which the layer `origin` has for one of Gunicorn's settings."""
+    given = presentable(key, value)
+    if given is HIDDEN:
+        setting = BY_KEY.get(key)
+        expected = f"expected {setting.parser.expected}" if setting else f"is refused: {type(error).__name__}"
+        return Problem(f"{key} ({origin})", expected)
+    return Problem(f"{key} ({origin})", str(error) or type(error).__name__, str(given))
 
 
 def _worker_class(given: Any) -> Any:
