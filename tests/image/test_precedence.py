@@ -76,7 +76,8 @@ def test_a_higher_layer_beats_a_lower_one(attempt, mount, lower, higher):
     source = {"file": "Gunicorn file"}.get(higher, higher)
     assert rows["WORKERS"] == (2, source)
     assert rows["BIND"] == (["0.0.0.0:7000"], source)
-    assert rows["UVICORN_HEADERS"] == ([["X-Layer", higher]], source)
+    # A value that may hold a token.
+    assert rows["UVICORN_HEADERS"] == ("(not shown)", source)
 
 
 def test_a_layer_leaves_what_it_does_not_set(start, mount):
