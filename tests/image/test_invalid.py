@@ -9,7 +9,7 @@ import pytest
 from events import said
 from paddock.settings.parsers import Text
 from paddock.settings.shown import shown_text
-from paddock.settings.table import SETTINGS
+from paddock.settings.table import SETTINGS, UVICORN_REPLACED
 
 TLS = Path(__file__).parent.parent / "unit" / "tls"
 
@@ -173,7 +173,7 @@ def test_value_is_refused(outcomes, variable, value, expected):
     outcome = next(outcome for environment, outcome in outcomes if environment.get(variable) == value)
 
     error = only([error for error in refusals(outcome) if re.match(rf"{variable}[=:]", error)])
-    given = shown_text(variable, value)
+    given = shown_text(UVICORN_REPLACED.get(variable.removeprefix("UVICORN_"), variable), value)
     assert error.startswith(f"{variable}: ") if given is None else given in error
     assert expected in error
 
@@ -234,7 +234,7 @@ def test_every_setting_with_a_form_refuses_nonsense_at_once(attempt):
 
     errors = refusals(attempt(environment={s.name: nonsense for s in SETTINGS}))
 
-    refused = {error.partition("=")[0] for error in errors}
+    refused = {re.split("[=:]", error)[0] for error in errors}
     assert takes_any_text == {*("CIPHERS", "KEYFILE_PASSWORD", "RELOAD_EXCLUDES", "RELOAD_INCLUDES", "REQUIRED_FILES")}
     assert {s.name for s in SETTINGS} - takes_any_text <= refused
     assert not refused & (takes_any_text - {"REQUIRED_FILES"})
