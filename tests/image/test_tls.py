@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from certificates import PASSWORD
-from conftest import wait_until
+from conftest import PATIENCE, wait_until
 from events import said
 from wire import answer, received, request
 
@@ -42,8 +42,24 @@ def test_serves(start, pem, app, worker_class, files):
 
     assert pem.get(container).json()["scheme"] == "https"
     assert container.run("paddock", "health") == "healthy: 127.0.0.1:8000 answered GET / with 200\n"
+    assert not speaks(container, pem, "kRSA+AESGCM")
+    assert not speaks(container, pem, "ECDHE+AES256+SHA384:!AESGCM")
+    assert speaks(container, pem, "ECDHE+AESGCM")
     assert container.stop() == 0
     assert PASSWORD not in container.logs()
+
+
+def speaks(container, pem, ciphers):
+    """Tell whether a handshake with these ciphers of TLS 1.2 succeeds."""
+    context = pem.context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    with socket.create_connection((container.address, 8000), timeout=PATIENCE) as connection:
+        try:
+            context.wrap_socket(connection, server_hostname="localhost").close()
+        except (ssl.SSLError, ConnectionError):
+            return False
+    return True
 
 
 # A server for several tests, which hurt it as clients can

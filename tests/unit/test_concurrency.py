@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from front import connected, front, turn_until
-from paddock.health.check import HEALTH_AGENT
+from paddock.health.state import HEALTH_TOKEN
 from paddock.http.concurrency import limited
 from paddock.http.readiness import in_front
 
 HTTP = pytest.mark.parametrize("http", ["auto", "h11"])
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
-HEALTH = b"GET / HTTP/1.1\r\nhost: x\r\nuser-agent: " + HEALTH_AGENT.encode() + b"\r\n\r\n"
+HEALTH = b"GET / HTTP/1.1\r\nhost: x\r\nx-paddock-health: " + HEALTH_TOKEN.encode() + b"\r\n\r\n"
 READY = GET.replace(b"/ ", b"/ready ", 1)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from paddock.health import check as health
 from paddock.health import state
-from paddock.health.state import Address, State
+from paddock.health.state import HEALTH_TOKEN, Address, State
 
 TLS = Path(__file__).parent / "tls"
 
@@ -151,7 +151,8 @@ def test_the_request(check: Check, tmp_path: Path) -> None:
         serve(tmp_path, server.address)
         check()
     assert server.requests == [
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: paddock-health\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: paddock-health\r\nAccept: */*\r\n"
+        b"X-Paddock-Health: %b\r\nConnection: close\r\n\r\n" % HEALTH_TOKEN.encode()
     ]
 
 

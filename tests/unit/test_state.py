@@ -84,7 +84,31 @@ def test_a_name_that_somebody_has_taken_is_not_used(tmp_path: Path, monkeypatch:
     assert draft.read_text() == "precious"
 
 
-WHOLE = b"pid=1\nphase=ready\nend=\n"
+def test_the_next_directory_is_taken_where_one_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is full, or has the file of another user, which nobody else may replace."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    State(1, state.STARTING).write(str(first), str(second))
+    assert State.read(str(first)) == State(1, state.STARTING)
+    assert State.read(str(second)) is None
+
+    replace = os.replace
+
+    def not_in_the_first(source: str, target: str) -> None:
+        if target.startswith(str(first)):
+            raise PermissionError
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", not_in_the_first)
+    State(1, state.READY).write(str(first), str(second))
+    assert State.read(str(first)) is None
+    assert State.read(str(second)) == State(1, state.READY)
+    with pytest.raises(PermissionError):
+        State(1, state.READY).write(str(first))
+
+
+WHOLE = b"pid=1\nphase=ready\ntoken=%b\nend=\n" % state.HEALTH_TOKEN.encode()
 
 
 def link(path: Path) -> None:

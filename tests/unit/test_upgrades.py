@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from front import Recorder, connected, front, turn_until
+from paddock.start.messages import Seldom
+from paddock.workers.front import protocols
 
 GET = b"GET /next HTTP/1.1\r\nhost: x\r\n\r\n"
 SMUGGLED = b"GET /admin HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 127.0.0.1\r\n\r\n"
@@ -225,14 +227,20 @@ def test_connect(http: str, way: str) -> None:
     assert client.ended or client.closed
 
 
-def test_nothing_that_a_client_sends_is_logged(http: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_that_a_client_sends_is_logged(
+    http: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level(logging.DEBUG, "uvicorn.error")
+    monkeypatch.setattr(protocols, "say_upgrade", Seldom(logging.getLogger("uvicorn.error").warning))
     request = b"POST /secret HTTP/1.1\r\nhost: secret\r\n" + UPGRADES["foo"].replace(b"foo", b"secret") + LENGTH
+    asked(http, [request], 1)
     asked(http, [request], 1)
     asked(http, [b"POST /secret HTTP/1.1\r\nhost: secret\r\n" + WEBSOCKET + LENGTH], 1)
     asked(http, [b"CONNECT secret:443 HTTP/1.1\r\nhost: secret\r\n\r\n"], 1)
 
     messages = [record.getMessage() for record in caplog.records]
-    assert [message for message in messages if "upgrade" in message] == ["Unsupported upgrade request."]
+    assert [message for message in messages if "upgrade" in message] == [
+        "Unsupported upgrade request of 127.0.0.1:4000"
+    ]
     assert all(before != after for before, after in pairwise(messages))
     assert not any("secret" in message or "admin" in message for message in messages)

@@ -24,7 +24,10 @@ TIME_LIMIT = 4.0
 """Time for everything together: below the 5 s after which Docker would end the check without a reason."""
 
 HEALTH_AGENT = "paddock-health"
-"""What the check calls itself, so that the log and the metrics can leave its requests out."""
+"""What the check calls itself, for whoever sees its requests."""
+
+HEALTH_HEADER = "X-Paddock-Health"
+"""The header field with the token that the server knows it by: the log and the metrics leave its requests out."""
 
 STATUS_LINE = 4096
 """Bytes of an answer that are read in search of its first line's end."""
@@ -183,20 +186,21 @@ def _connect(address: Address, deadline: float) -> socket.socket:
 def _talk(connection: socket.socket, server: State, deadline: float) -> str:
     """Ask as far as a client without a certificate can; say what makes the answer a good one."""
     if not server.tls:
-        return _request(connection, server.health_path, deadline)
+        return _request(connection, server, deadline)
     if server.client_certificate:
         return _shake_hands(connection, deadline)
     with _tls(connection, deadline) as secured:
-        return _request(secured, server.health_path, deadline)
+        return _request(secured, server, deadline)
 
 
-def _request(connection: socket.socket, wanted: str | None, deadline: float) -> str:
+def _request(connection: socket.socket, server: State, deadline: float) -> str:
+    wanted = server.health_path
     target = wanted or "/"
     # No PROXY protocol line first, even where the server understands one: it answers without one too, and would
     # refuse one that comes from an address outside PROXY_ALLOW_IPS.
     request = (
         f"GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {HEALTH_AGENT}\r\nAccept: */*\r\n"
-        "Connection: close\r\n\r\n"
+        f"{HEALTH_HEADER}: {server.token}\r\nConnection: close\r\n\r\n"
     )
     connection.settimeout(_left(deadline))
     connection.sendall(request.encode("utf-8", "surrogateescape"))

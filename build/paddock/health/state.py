@@ -13,6 +13,9 @@ from collections.abc import Iterable
 Address = tuple[str, int] | str
 """Where a listener is bound: host and port, or the path of a Unix socket (a leading NUL makes it an abstract one)."""
 
+HEALTH_TOKEN = os.urandom(16).hex()
+"""What the health check of this process's server sends, as the state file says: whoever cannot read that is another."""
+
 STARTING = "starting"
 READY = "ready"
 DRAINING = "draining"
@@ -62,7 +65,7 @@ def listeners_of(addresses: Iterable[object]) -> list[Address]:
 class State:
     """What the server is doing, and how it can be asked."""
 
-    __slots__ = ("client_certificate", "health_path", "listeners", "phase", "pid", "tls")
+    __slots__ = ("client_certificate", "health_path", "listeners", "phase", "pid", "tls", "token")
 
     def __init__(
         self,
@@ -72,11 +75,13 @@ class State:
         tls: bool = False,
         client_certificate: bool = False,
         health_path: str | None = None,
+        token: str = HEALTH_TOKEN,
     ) -> None:
         """Take the arbiter's `pid`, its `phase` (STARTING, READY or DRAINING) and its `listeners`.
 
         `tls` says that all of them speak TLS, `client_certificate` that they refuse clients without a certificate;
-        `health_path` is what the health check has to ask the application for, None when nobody chose one.
+        `health_path` is what the health check has to ask the application for, None when nobody chose one; `token`
+        is what it has to send to be known.
         """
         self.pid = pid
         self.phase = phase
@@ -84,6 +89,7 @@ class State:
         self.tls = tls
         self.client_certificate = client_certificate
         self.health_path = health_path
+        self.token = token
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, State) and self._text() == other._text()
@@ -104,12 +110,30 @@ class State:
             return False
         return True
 
-    def write(self, directory: str) -> None:
-        """Replace the state file in `directory`, readable for every user, so that no reader sees half of it.
+    def write(self, *directories: str) -> None:
+        """Replace the state file, in the first of `directories` that takes it; the check looks there in that order.
 
-        Raises OSError where that cannot be: the directory is missing, full or not writable.
+        One may be full, or have a file of that name which is another user's.
+
+        Raises:
+            OSError: what was wrong with the last, when none takes it.
         """
-        target = path(directory)
+        *others, last = directories
+        failed = []
+        for directory in others:
+            try:
+                self._write(path(directory))
+                break
+            except OSError:
+                failed.append(path(directory))
+        else:
+            self._write(path(last))
+        # What is older must not be found first.
+        for file in failed:
+            _remove(file)
+
+    def _write(self, target: str) -> None:
+        """Replace the file `target`, readable for every user, so that no reader sees half of it."""
         # Others may write to the directory too: a name that they cannot guess, and nothing that is there already.
         draft = f"{target}.{os.urandom(8).hex()}"
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -156,6 +180,7 @@ class State:
             lines.append("client_certificate=")
         if self.health_path is not None:
             lines.append(f"health_path={_escape(self.health_path)}")
+        lines.append(f"token={_escape(self.token)}")
         # The last line shows that the file is whole.
         return "\n".join([*lines, "end=", ""])
 
@@ -182,6 +207,7 @@ class State:
             tls="tls" in single,
             client_certificate="client_certificate" in single,
             health_path=_unescape(single["health_path"]) if "health_path" in single else None,
+            token=_unescape(single.get("token", "")),
         )
 
 
@@ -191,6 +217,14 @@ def _trusted() -> set[int]:
         return {0, os.geteuid(), os.stat("/proc/1").st_uid}
     except OSError:
         return {0, os.geteuid()}
+
+
+def _remove(file: str) -> None:
+    """Remove a file if there is one that can be."""
+    try:  # noqa: SIM105 (the check does without contextlib)
+        os.unlink(file)
+    except OSError:
+        pass
 
 
 def _write_all(file: int, data: bytes) -> None:

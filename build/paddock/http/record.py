@@ -9,7 +9,8 @@ from time import perf_counter
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
-from paddock.health.check import HEALTH_AGENT
+from paddock.health.check import HEALTH_HEADER
+from paddock.health.state import HEALTH_TOKEN
 from paddock.http.ids import request_id
 
 CLIENT_GONE = 499
@@ -21,9 +22,6 @@ NOT_ACCEPTED = 403
 
 UNLOGGED = "paddock.unlogged"
 """The key in a WSGI environ or an ASGI scope that keeps its request out of the access log."""
-
-LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1", "")
-"""Where the health check comes from; the last is a Unix socket."""
 
 
 class Record(Protocol):
@@ -68,10 +66,6 @@ class Record(Protocol):
     @property
     def client(self) -> str:
         """The client's address, by the word of proxies that are believed; empty on a Unix socket."""
-
-    @property
-    def server(self) -> str:
-        """The address that the client has connected to; empty on a Unix socket."""
 
     @property
     def request_id(self) -> str:
@@ -241,15 +235,9 @@ class Answered:
         return UNLOGGED in self.variables
 
     @property
-    def server(self) -> str:
-        """See `Record`."""
-        return str(self.variables.get("SERVER_NAME", ""))
-
-    @property
     def is_own(self) -> bool:
         """See `Record`."""
-        variables = self.variables
-        return UNLOGGED in variables or (variables.get("HTTP_USER_AGENT") == HEALTH_AGENT and is_health_check(self))
+        return UNLOGGED in self.variables or self.variables.get(variable(HEALTH_HEADER)) == HEALTH_TOKEN
 
     def field(self, name: str) -> str | None:
         """See `Record`. Fields that came more than once are joined, as in the environment."""
@@ -299,16 +287,3 @@ def environ_of(record: Any) -> dict[str, Any]:
         key, text = variable(name.decode("latin-1")), value.decode("latin-1")
         environ[key] = f"{environ[key]},{text}" if key in environ else text
     return environ
-
-
-def is_health_check(record: Record) -> bool:
-    """Tell whether a request is that of `paddock health`.
-
-    Anyone can call himself so. But a client from elsewhere has another address, also where a proxy in the same pod says
-    whose request it passes on, and a listener's own address is nobody else's.
-    """
-    return (
-        (record.client in LOOPBACK or record.client == record.server)
-        and record.field("user-agent") == HEALTH_AGENT
-        and record.field("x-forwarded-for") is None
-    )

@@ -400,7 +400,12 @@ SETTINGS: tuple[Setting, ...] = (
         sets="cert_reqs",
     ),
     Setting(
-        "CIPHERS", Text(), None, TLS, "OpenSSL's list of ciphers for TLS 1.2. Unset: Python's choice.", sets="ciphers"
+        "CIPHERS",
+        Text(),
+        "ECDHE+AESGCM:ECDHE+CHACHA20",
+        TLS,
+        "OpenSSL's list of ciphers for TLS 1.2. The default: those with forward secrecy and authenticated encryption.",
+        sets="ciphers",
     ),
     Setting(
         "LOG_LEVEL",

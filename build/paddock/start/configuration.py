@@ -21,7 +21,7 @@ from paddock import packages
 from paddock.application import finding, kinds, loading
 from paddock.application.preload import Snapshot, freeze, inspect_after_import, sentence
 from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError, where
-from paddock.health.state import State, listeners_of
+from paddock.health.state import DIRECTORIES, State, listeners_of
 from paddock.settings import app_module, certificates
 from paddock.settings.classes import LOGGER, STATSD_LOGGER, class_path
 from paddock.settings.environment import DEFAULT, Value, export_secrets, own, resolve
@@ -315,7 +315,7 @@ class Configuration(Application):  # type: ignore[misc]
     def announce(self, phase: str) -> None:
         """Tell the health check how far the start is, before there is an arbiter that does."""
         try:
-            self.state(phase, ()).write(self.cfg.worker_tmp_dir)
+            self.state(phase, ()).write(self.cfg.worker_tmp_dir, *DIRECTORIES)
         except OSError as error:
             self.warnings.append(f"the health check cannot work: {error}")
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from paddock.health.check import HEALTH_AGENT
+from paddock.health.check import HEALTH_HEADER
+from paddock.health.state import HEALTH_TOKEN
 from paddock.http.ids import CURRENT, request_id
 from paddock.http.interface import Receive, Scope, Send
 from paddock.http.record import (
@@ -17,7 +18,6 @@ from paddock.http.record import (
     UNLOGGED,
     Observers,
     environ_of,
-    is_health_check,
     unquoted,
 )
 from paddock.text.formats import escape
@@ -30,7 +30,7 @@ else:
 STATUS_CODES = range(100, 600)
 """https://www.rfc-editor.org/rfc/rfc9110#section-15"""
 
-HEALTH_CHECK = (b"user-agent", HEALTH_AGENT.encode())
+HEALTH_CHECK = (HEALTH_HEADER.lower().encode(), HEALTH_TOKEN.encode())
 
 
 class Asked:
@@ -121,12 +121,6 @@ class Asked:
         return str(client[0]) if client else ""
 
     @property
-    def server(self) -> str:
-        """See `Record`."""
-        server = self.scope["server"]
-        return str(server[0]) if server else ""
-
-    @property
     def unlogged(self) -> bool:
         """See `Record`."""
         return UNLOGGED in self.scope
@@ -134,9 +128,7 @@ class Asked:
     @property
     def is_own(self) -> bool:
         """See `Record`."""
-        scope = self.scope
-        # Of nearly all requests the headers tell, at a fraction of the cost.
-        return UNLOGGED in scope or (HEALTH_CHECK in scope["headers"] and is_health_check(self))
+        return UNLOGGED in self.scope or HEALTH_CHECK in self.scope["headers"]
 
     def field(self, name: str) -> str | None:
         """See `Record`."""

@@ -7,6 +7,7 @@ head is complete and was large enough to exceed one, and time only while a reque
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from paddock.http.limits import BODY_RATE, CLOSE_LINGER, PHRASES, Limits, answer
 from paddock.http.record import Observers
+from paddock.start.messages import Seldom
 from paddock.workers.front.delivery import Delivery, acknowledged
 
 HEAD = "head"
@@ -41,6 +43,9 @@ WAITING = 100
 FED_AT_ONCE = 4096
 """Bytes that are parsed at once, which some 230 requests fit in: what is parsed cannot be put back. A body in such
 pieces costs no more than in one."""
+
+say_upgrade = Seldom(logging.getLogger("uvicorn.error").warning)
+"""Anyone can send one with each request."""
 
 if TYPE_CHECKING:
     Base = HttpToolsProtocol
@@ -229,7 +234,7 @@ class Limited(Base):
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say that it is answered as any other request; a library, which Uvicorn then asks for, is always there."""
-        self.logger.warning("Unsupported upgrade request.")
+        say_upgrade("Unsupported upgrade request of %s", self.name())
 
     # The clock
 
