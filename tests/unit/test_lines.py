@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from events import json_events
 from paddock.logs.lines import MOST_WAITING, Lines
 from paddock.text.formats import formatter
 from paddock.text.output import FileHandler, OutputHandler
@@ -170,3 +172,44 @@ def test_writers_of_many_processes_do_not_mix(pipe: Pipe) -> None:
         assert os.waitpid(pid, 0)[1] == 0
 
     assert set(got.splitlines()) == {letter * 120 for letter in (b"a", b"b", b"c")}
+
+
+def test_a_full_disk_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = FileHandler("/dev/full")
+    handler.setFormatter(formatter("json"))
+    lines = Lines(handler)
+    for number in range(3):
+        lines.fresh.append(f"line {number}\n")
+        lines.flush()
+    handler.close()
+
+    (event,) = json_events(capfd.readouterr().err)
+    assert event["message"] == "the log cannot be written, lines are lost: No space left on device"
+
+
+def test_a_line_that_a_full_disk_has_cut_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = FileHandler(str(tmp_path / "log"))
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    lines = Lines(handler)
+    room = [12]
+    write = os.write
+
+    def write_what_fits(file: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(file, data[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr(os, "write", write_what_fits)
+    lines.fresh += ["line 1\n", "line 2\n"]
+    lines.flush()
+    room[0] = 1000
+    for number in (3, 4):
+        lines.fresh.append(f"line {number}\n")
+        lines.flush()
+    handler.close()
+
+    first, torn, lost, *rest = (tmp_path / "log").read_text().splitlines()
+    assert (first, torn, rest) == ("line 1", "line ", ["line 3", "line 4"])
+    assert "lost" in lost

@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import logging.config
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from gunicorn import glogging
 from gunicorn.config import Config
 
+from events import json_events, text_events
 from paddock.logs.logger import Logger
 from paddock.settings.parsers import LogLevel
 from paddock.settings.table import register
 from paddock.start import messages
 from paddock.text.formats import IMAGE
+
+EVENTS = {"text": text_events, "json": json_events}
 
 SILENCING = [
     {"version": 1},
@@ -117,3 +121,31 @@ def test_the_level_is_what_any_name_of_it_says(logger_class: type, text: str, le
     if logger_class is Logger:
         # Uvicorn asks for the level itself, not for what a parent's comes to.
         assert logging.getLogger("uvicorn.error").level == logging.getLogger().level == level
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_files_that_are_moved_are_opened_anew(log_format: str, tmp_path: Path) -> None:
+    register()
+    cfg = Config()
+    for key, name in (("accesslog", "access"), ("errorlog", "error")):
+        cfg.set(key, str(tmp_path / name))
+    cfg.set("log_format", log_format)
+    logger = Logger(cfg)
+    names = ("gunicorn.error", "uvicorn.error", "uvicorn", "uvicorn.access", "shop")
+    for time in ("before", "after"):
+        for name in names:
+            logging.getLogger(name).error("%s: %s", time, name)
+        logging.getLogger("gunicorn.access").info("%s", time)
+        if time == "before":
+            for name in ("access", "error"):
+                (tmp_path / name).rename(tmp_path / f"{name}.1")
+            logger.reopen_files()
+    for log in (logger.access_log, *map(logging.getLogger, (None, *names))):
+        for handler in log.handlers:
+            handler.close()
+
+    for time, suffix in (("before", ".1"), ("after", "")):
+        log = (tmp_path / f"error{suffix}").read_text()
+        said = [event["message"] if log_format == "json" else event.message for event in EVENTS[log_format](log)]
+        assert said == [f"{time}: {name}" for name in names]
+        assert (tmp_path / f"access{suffix}").read_text().count(time) == 1

@@ -144,16 +144,22 @@ def test_output_whose_reader_has_gone_is_told_once(pipe: Pipe, capfd: pytest.Cap
     assert (event["level"], event["logger"]) == ("error", "paddock")
 
 
-def test_a_full_disk_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_full_disk_is_told_once(log_format: str, capfd: pytest.CaptureFixture[str]) -> None:
     handler = FileHandler("/dev/full")
-    log = log_to(handler, "text")
+    log = log_to(handler, log_format)
     for _ in range(3):
         log.info("too much")
     with suppress(OSError):
         handler.close()
 
-    (event,) = text_events(capfd.readouterr().err)
-    assert event.message == "the log cannot be written, lines are lost: No space left on device"
+    said = capfd.readouterr().err
+    (message,) = (
+        [event["message"] for event in json_events(said)]
+        if log_format == "json"
+        else [event.message for event in text_events(said)]
+    )
+    assert message == "the log cannot be written, lines are lost: No space left on device"
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])

@@ -33,6 +33,8 @@ class Lines:
         self.waiting: deque[bytes] = deque()
         self.bytes_waiting = 0
         self.lost = 0
+        self.torn = False
+        """Whether what was written last has no end."""
         self.lock = threading.Lock()
         self.own_descriptor = unblocked(handler.descriptor) if isinstance(handler, OutputHandler) else None
 
@@ -60,6 +62,9 @@ class Lines:
             lost = f"paddock: {self.lost} lines of the log are lost, nobody read it"
             data = self.handler.remark(logging.WARNING, lost) + data
             self.lost = 0
+        if self.torn and not self.waiting:
+            # The rest of that line is lost: the disk was full.
+            data = b"\n" + data
         self.bytes_waiting += len(data)
         start = 0
         while len(data) - start > self.largest:
@@ -87,6 +92,7 @@ class Lines:
         else:
             return False
         self.bytes_waiting -= written
+        self.torn = not piece.endswith(b"\n", 0, written)
         if written == len(piece):
             self.waiting.popleft()
         else:
