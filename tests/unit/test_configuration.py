@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
+import re
 import ssl
 import sys
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import paddock.workers.auto  # noqa: F401 (once for all tests: the fixture forge
 from paddock.application.kinds import Kind
 from paddock.errors import ConfigurationError
 from paddock.settings.environment import DEFAULT, ENVIRONMENT, Value
+from paddock.settings.table import BY_KEY
 from paddock.start import checks
 from paddock.start.configuration import CMD_ARGS, CONF, FLAG, Configuration
 
@@ -569,3 +572,160 @@ def test_nest_asyncio_is_said_where_it_fails(monkeypatch: pytest.MonkeyPatch) ->
     assert serve(UVICORN_LOOP="asyncio").late_warnings(Kind.ASGI3) == []
     monkeypatch.delattr(asyncio, "_nest_patched")
     assert serve(UVICORN_LOOP="auto").late_warnings(Kind.ASGI3) == []
+
+
+# All that Gunicorn knows
+
+WITHOUT_EFFECT = {
+    "permit_obsolete_folding": "true",
+    "strip_header_spaces": "true",
+    "permit_unconventional_http_method": "true",
+    "permit_unconventional_http_version": "true",
+    "casefold_http_method": "true",
+    "http_parser": "python",
+    "http2_cleartext": "prior-knowledge",
+    "http2_max_concurrent_streams": "50",
+    "http2_initial_window_size": "70000",
+    "http2_max_frame_size": "20000",
+    "http2_max_header_list_size": "70000",
+    "asgi_loop": "asyncio",
+    "asgi_lifespan": "on",
+    "asgi_disconnect_grace_period": "7",
+    "websocket_max_message_size": "70000",
+    "uwsgi_allow_ips": "10.0.0.1",
+    "sendfile": "false",
+    "suppress_ragged_eofs": "false",
+    "do_handshake_on_connect": "true",
+    "spew": "true",
+    "enable_stdio_inheritance": "true",
+    "tmp_upload_dir": "/tmp",
+    "syslog_addr": "udp://127.0.0.1:514",
+    "syslog_prefix": "shop",
+    "syslog_facility": "daemon",
+    "disable_redirect_access_to_syslog": "true",
+    "capture_output": "true",
+    "enable_backlog_metric": "true",
+    "statsd_prefix": "shop",
+    "dogstatsd_tags": "a:b",
+}
+"""Settings that a warning names, with a value that is not the default."""
+
+REFUSED = {
+    "config": "name your file in GUNICORN_CONF",
+    "daemon": "a container runs one process",
+    "check_config": "run `paddock check`",
+    "print_config": "run `paddock config`",
+    "reload_engine": "use RELOAD_DIRS",
+    "reload_extra_files": "use RELOAD_DIRS",
+    "protocol": "speak HTTP alone",
+    "http_protocols": "set UVICORN_HTTP=zttp",
+    "forwarder_headers": "set ROOT_PATH",
+}
+"""Settings that are refused, with the reason."""
+
+VALUES = {
+    "reload_engine": "poll",
+    "reload_extra_files": "main.py",
+    "protocol": "uwsgi",
+    "http_protocols": "h2,h1",
+    "config": "a.py",
+    "forwarder_headers": "PATH_INFO",
+}
+"""Values of those; any other is `true`."""
+
+TAKEN_BY_GUNICORN = {
+    "gunicorn.app.base": ["chdir", "pythonpath"],
+    "gunicorn.arbiter": [
+        *("child_exit", "control_socket", "control_socket_disable", "control_socket_mode", "logger_class"),
+        *("nworkers_changed", "on_exit", "on_starting", "pidfile", "post_fork", "pre_fork", "proc_name"),
+        *("when_ready", "worker_exit"),
+    ],
+    "gunicorn.config": ["default_proc_name", "group", "raw_env", "raw_paste_global_conf", "user"],
+    "gunicorn.dirty.arbiter": [
+        *("dirty_apps", "dirty_graceful_timeout", "dirty_post_fork", "dirty_workers", "dirty_worker_exit"),
+        *("on_dirty_starting",),
+    ],
+    "gunicorn.dirty.worker": ["dirty_threads", "dirty_timeout", "dirty_worker_init"],
+    "gunicorn.glogging": ["logconfig", "logconfig_dict", "logconfig_json", "syslog"],
+    "gunicorn.sock": ["backlog", "reuse_port", "ssl_context", "umask"],
+    "gunicorn.workers.base": ["initgroups", "post_worker_init", "worker_abort", "worker_int"],
+    "paddock.arbiter.arbiter": ["on_reload"],
+    "paddock.http.forwarded": ["secure_scheme_headers"],
+    "paddock.start.configuration": ["paste", "statsd_host"],
+    "paddock.workers.front.server": ["worker_connections"],
+    "paddock.workers.wsgi.environ": ["header_map"],
+    "paddock.workers.wsgi.hooks": ["post_request", "pre_request"],
+}
+"""Settings that have an effect, by the module that sees to it: of Gunicorn's, as far as the image runs it."""
+
+OTHERS = {"pre_exec", "ssl_version"}
+"""Those of which a warning is made in another way: a hook, and what Gunicorn itself calls ignored."""
+
+
+def test_every_setting_of_gunicorns_has_an_effect_or_a_word() -> None:
+    known = {setting.name for setting in config.KNOWN_SETTINGS if setting.section != "Paddock"}
+    taken = [key for keys in TAKEN_BY_GUNICORN.values() for key in keys]
+    told = [*taken, *WITHOUT_EFFECT, *REFUSED, *OTHERS, *(known & set(BY_KEY))]
+
+    assert sorted(told) == sorted(known)
+
+
+@pytest.mark.parametrize(
+    ("module", "key"), [(module, key) for module, keys in TAKEN_BY_GUNICORN.items() for key in keys]
+)
+def test_a_setting_is_taken_where_the_table_says(module: str, key: str) -> None:
+    spec = importlib.util.find_spec(module)
+    assert spec
+    assert spec.origin
+    assert re.search(rf"\b(cfg|conf|self)\.{key}\b|settings\[['\"]{key}['\"]\]", Path(spec.origin).read_text())
+
+
+@pytest.mark.parametrize("key", WITHOUT_EFFECT)
+def test_a_setting_without_effect_is_named(key: str) -> None:
+    name = f"GUNICORN_{key.upper()}"
+
+    assert only(serve(**{name: WITHOUT_EFFECT[key]}).warnings).startswith(f"{name} has no effect: ")
+
+
+def test_settings_at_their_defaults_are_not_named() -> None:
+    assert serve().warnings == []
+    assert "WORKER_CLASS=asgi is not the image's" in only(serve(WORKER_CLASS="asgi").warnings)
+
+
+@pytest.mark.parametrize("key", sorted(set(WITHOUT_EFFECT) & set(checks.FRONT_IGNORES)))
+def test_what_gunicorns_own_classes_know_is_for_them(key: str) -> None:
+    environ = {f"GUNICORN_{key.upper()}": WITHOUT_EFFECT[key], "WORKER_CLASS": "asgi"}
+
+    assert "WORKER_CLASS=asgi is not the image's" in only(serve(**environ).warnings)
+
+
+def test_syslog_and_captured_output_have_an_effect(tmp_path: Path) -> None:
+    syslog = {f"GUNICORN_{key.upper()}": WITHOUT_EFFECT[key] for key in checks.OF_SYSLOG}
+    captured = {"GUNICORN_CAPTURE_OUTPUT": "true", "ERROR_LOG": str(tmp_path / "log")}
+
+    assert serve(GUNICORN_SYSLOG="true", **syslog, **captured).warnings == []
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_a_setting_that_has_no_place_is_refused(key: str) -> None:
+    name = f"GUNICORN_{key.upper()}"
+    watching = {"RELOAD": "true"} if key.startswith("reload") else {}
+    found = only(refusal(**{name: VALUES.get(key, "true"), "APP_TYPE": "asgi"}, **watching))
+
+    assert found.startswith(name)
+    assert REFUSED[key] in found
+
+
+def test_statsd_has_an_effect() -> None:
+    environ = {"GUNICORN_STATSD_HOST": "127.0.0.1:8125", "GUNICORN_STATSD_PREFIX": "shop"}
+
+    assert serve(**environ, GUNICORN_DOGSTATSD_TAGS="a:b").warnings == []
+
+
+def test_other_words_for_what_has_no_effect(write: Write) -> None:
+    assert only(serve(GUNICORN_RELOAD_ENGINE="poll").warnings).startswith("GUNICORN_RELOAD_ENGINE has no effect: ")
+    os.environ.clear()
+    assert any("ssl_version" in warning for warning in serve(GUNICORN_SSL_VERSION="TLSv1_2").warnings)
+
+    write("def pre_exec(server): pass\n")
+    assert "pre_exec has no effect: SIGUSR2 starts no second server in a container" in serve().warnings

@@ -46,6 +46,7 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
         *_uvicorn_packages(cfg),
         *_http2(cfg),
         *_gunicorn(cfg),
+        *_protocol(cfg),
     ]
     kind = known_kind(cfg)
     return found + (kind_problems(cfg, kind) if kind else [])
@@ -55,7 +56,7 @@ def warnings(cfg: Any, origins: Origins) -> list[str]:
     """Return what has no effect in the complete configuration `cfg`, as far as it is known before the import."""
     kind = known_kind(cfg)
     no_effect = without_effect(cfg, origins, kind) if kind else []
-    return [*_cleartext(cfg), *_loopback(cfg, origins), *_foreign(cfg), *no_effect]
+    return [*_cleartext(cfg), *_loopback(cfg, origins), *_foreign(cfg), *_ignored(cfg), *no_effect]
 
 
 def _foreign(cfg: Any) -> Iterator[str]:
@@ -150,6 +151,10 @@ def without_effect(cfg: Any, origins: Origins, kind: Kind) -> list[str]:
     return [f"{name} has no effect: the application is WSGI" for name in names if not (front and name in FOR_BOTH)]
 
 
+OF_RELOADER = ("reload_engine", "reload_extra_files")
+OWN_RELOADER = "the image watches in its own way: use RELOAD_DIRS and RELOAD_INCLUDES"
+
+
 def _reload(cfg: Any) -> Iterator[Problem]:
     if not cfg.reload:
         return
@@ -157,10 +162,9 @@ def _reload(cfg: Any) -> Iterator[Problem]:
         yield Problem("RELOAD", "cannot work with PRELOAD_APP: a preloaded application is never imported again")
     if "/" in Sources.of(cfg).directories:
         yield Problem("RELOAD_DIRS", "the whole file system cannot be watched: name the directories of the source")
-    for key in ("reload_engine", "reload_extra_files"):
-        if cfg.settings[key].get() != cfg.settings[key].default:
-            message = "the image watches in its own way: use RELOAD_DIRS and RELOAD_INCLUDES"
-            yield Problem(f"GUNICORN_{key.upper()}", message, str(cfg.settings[key].get()))
+    for key in OF_RELOADER:
+        if _is_given(cfg, key):
+            yield Problem(f"GUNICORN_{key.upper()}", OWN_RELOADER, str(cfg.settings[key].get()))
 
 
 def _drain(cfg: Any) -> Iterator[Problem]:
@@ -237,6 +241,74 @@ def _overlap(one: Any, other: Any) -> bool:
         return bool(one == other)
     hosts = {one[0], other[0]}
     return one[1] == other[1] != 0 and (len(hosts) == 1 or not hosts.isdisjoint(EVERYWHERE))
+
+
+def _protocol(cfg: Any) -> Iterator[Problem]:
+    if cfg.protocol != "http" and short_name(cfg.worker_class_str) in CLASSES:
+        yield Problem("GUNICORN_PROTOCOL", "the image's own worker classes speak HTTP alone", cfg.protocol)
+
+
+PARSER = "the image's front has a parser of its own"
+HTTP2 = "the image's front has no HTTP/2 of Gunicorn's: see UVICORN_HTTP2"
+HANDSHAKE = "the event loop does the TLS of the image's front"
+
+FRONT_IGNORES = {
+    "permit_obsolete_folding": PARSER,
+    "strip_header_spaces": PARSER,
+    "permit_unconventional_http_method": PARSER,
+    "permit_unconventional_http_version": PARSER,
+    "casefold_http_method": PARSER,
+    "http_parser": "set UVICORN_HTTP instead",
+    "http2_cleartext": HTTP2,
+    "http2_max_concurrent_streams": HTTP2,
+    "http2_initial_window_size": HTTP2,
+    "http2_max_frame_size": HTTP2,
+    "http2_max_header_list_size": HTTP2,
+    "asgi_loop": "set UVICORN_LOOP instead",
+    "asgi_lifespan": "set UVICORN_LIFESPAN instead",
+    "asgi_disconnect_grace_period": "whoever serves a client that has gone is told so, and not cancelled",
+    "websocket_max_message_size": "set UVICORN_WS_MAX_SIZE instead",
+    "uwsgi_allow_ips": "the image's own worker classes speak HTTP alone",
+    "sendfile": "the kernel sends files wherever it can",
+    "suppress_ragged_eofs": HANDSHAKE,
+    "do_handshake_on_connect": HANDSHAKE,
+}
+"""Gunicorn's settings that only its own worker classes know, and why or what to set instead."""
+
+ALL_IGNORE = {
+    "spew": "set LOG_LEVEL=debug, or use a debugger",
+    "enable_stdio_inheritance": "it is for daemons, and a container runs one process in the foreground",
+    "tmp_upload_dir": "Gunicorn itself does not look at it",
+    "pre_exec": "SIGUSR2 starts no second server in a container",
+    "enable_backlog_metric": "the image measures no backlog",
+}
+"""Gunicorn's settings that nothing in the image knows, whatever the worker class is."""
+
+OF_STATSD = ("statsd_prefix", "dogstatsd_tags")
+OF_SYSLOG = ("syslog_addr", "syslog_prefix", "syslog_facility", "disable_redirect_access_to_syslog")
+
+
+def _ignored(cfg: Any) -> Iterator[str]:
+    """Name the settings of Gunicorn's that have been given, and that nothing looks at."""
+    ignored = ALL_IGNORE | (FRONT_IGNORES if short_name(cfg.worker_class_str) in CLASSES else {})
+    if not cfg.syslog:
+        ignored |= dict.fromkeys(OF_SYSLOG, "it needs GUNICORN_SYSLOG=true")
+    if not cfg.statsd_host:
+        ignored |= dict.fromkeys(OF_STATSD, "it needs GUNICORN_STATSD_HOST")
+    if not cfg.reload:
+        ignored |= dict.fromkeys(OF_RELOADER, OWN_RELOADER)
+    if cfg.errorlog == "-":
+        ignored["capture_output"] = "it needs ERROR_LOG with a path; the container's output has what is printed"
+    for key, reason in ignored.items():
+        if _is_given(cfg, key):
+            name = key if callable(cfg.settings[key].get()) else f"GUNICORN_{key.upper()}"
+            yield f"{name} has no effect: {reason}"
+
+
+def _is_given(cfg: Any, key: str) -> bool:
+    """Tell whether one of Gunicorn's settings has another value than its default."""
+    setting = cfg.settings[key]
+    return bool(setting.get() != type(setting)().get())
 
 
 OWN_CLASSES_ONLY = (
