@@ -188,7 +188,7 @@ class Container:
         Docker's health check, which comes and goes, is none of them.
         """
         rows = self.raw.top(ps_args="-eo pid,args")["Processes"]
-        return [command for _, command in rows if "paddock.health.check" not in command]
+        return [command for _, command in rows if "from paddock.health." not in command]
 
     def workers(self) -> int:
         """Return how many workers there are: Gunicorn's processes but for the arbiter."""

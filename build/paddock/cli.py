@@ -39,7 +39,8 @@ usage: paddock [COMMAND], in a container: docker run IMAGE [COMMAND]
   config [--json]        every setting in effect, its value and where it comes from
   settings [--format table|markdown|json]
                          every setting there is, with its default and what it is for
-  health                 the health check
+  health                 the health check: asks the server. --live asks whether it lives at all; --exec COMMAND … and
+                         --file PATH --newer-than SECONDS are for containers without a server
   --version              the versions of what serves
   anything else          runs as it is, in the application's environment
 

@@ -126,16 +126,14 @@ def seconds(objects, name):
 def test_grace_periods_fit_each_other(objects):
     pod = objects["Deployment"]["spec"]["template"]["spec"]
 
-    assert pod["terminationGracePeriodSeconds"] > seconds(objects, "GRACEFUL_TIMEOUT") > seconds(objects, "DRAIN_DELAY")
-    # A proxy learns of a stop by readiness, at the latest.
-    readiness = container_of(objects)["readinessProbe"]
-    assert readiness["periodSeconds"] * readiness["failureThreshold"] <= seconds(objects, "DRAIN_DELAY")
+    assert pod["terminationGracePeriodSeconds"] > seconds(objects, "GRACEFUL_TIMEOUT")
+    assert seconds(objects, "GRACEFUL_TIMEOUT") * 3 / 4 > seconds(objects, "DRAIN_DELAY") + 30
 
 
 def test_probes_leave_the_server_its_time(objects):
     startup, liveness = (container_of(objects)[probe] for probe in ("startupProbe", "livenessProbe"))
 
-    assert startup["periodSeconds"] * startup["failureThreshold"] >= 120  # BOOT_TIMEOUT
+    assert startup["periodSeconds"] * startup["failureThreshold"] > 120  # BOOT_TIMEOUT
     assert liveness["periodSeconds"] * liveness["failureThreshold"] > 30  # TIMEOUT
 
 
@@ -200,9 +198,7 @@ def test_the_image_does_what_the_pod_is_set_to_do(start, rendered, mount):
 
     assert container.workers() == 2
     assert container.get(spec["readinessProbe"]["httpGet"]["path"]).status_code == 200
-    liveness = spec["livenessProbe"]["httpGet"]
-    headers = {each["name"]: each["value"] for each in liveness["httpHeaders"]}
-    assert container.get(liveness["path"], headers=headers).status_code == 200
+    assert container.get(spec["livenessProbe"]["httpGet"]["path"]).text == "alive"
     asked = time.monotonic()
     assert container.stop(objects["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) == 0
     assert time.monotonic() - asked >= seconds(objects, "DRAIN_DELAY")

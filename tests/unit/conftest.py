@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from paddock.health import check
+from paddock.health.others import children
 from paddock.logs.logger import SERVERS
 from paddock.start import messages
 from paddock.text.formats import IMAGE
@@ -19,6 +22,18 @@ settings.register_profile("steady", deadline=None, derandomize=True, database=No
 settings.load_profile("steady")
 
 LOGGERS = (None, "shop", IMAGE, *SERVERS)
+
+
+@pytest.fixture
+def own_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the health check see this test's processes alone: other tests have some that look like servers."""
+    processes = check._processes
+
+    def of_this_test(proc: str) -> Iterator[tuple[str, list[str]]]:
+        own = children(os.getpid())
+        return ((pid, arguments) for pid, arguments in processes(proc) if int(pid) in own)
+
+    monkeypatch.setattr(check, "_processes", of_this_test)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from front import connected, front, turn_until
 from paddock.health.state import HEALTH_TOKEN
 from paddock.http.concurrency import limited
-from paddock.http.readiness import in_front
+from paddock.http.readiness import in_front, readiness
 
 HTTP = pytest.mark.parametrize("http", ["auto", "h11"])
 
@@ -44,7 +44,7 @@ def statuses(clients: list[Any]) -> list[bytes]:
 def test_what_counts(http: str, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         application = Application()
-        served = in_front(limited(application, 2), "/ready", lambda: True)
+        served = in_front(limited(application, 2), {"/ready": lambda: readiness(is_draining=False)})
         silent = [connected(protocol, served) for _ in range(10)]
         clients = [client for _, client in (connected(protocol, served) for _ in range(6))]
         # They come together, and two of them wait when the others' turn comes.

@@ -729,3 +729,17 @@ def test_other_words_for_what_has_no_effect(write: Write) -> None:
 
     write("def pre_exec(server): pass\n")
     assert "pre_exec has no effect: SIGUSR2 starts no second server in a container" in serve().warnings
+
+
+@pytest.mark.parametrize(
+    ("drain", "graceful", "said"), [("5", "25", False), ("5", "15", False), ("5", "14", True), ("0", "2", False)]
+)
+def test_a_drain_that_leaves_requests_little_time(drain: str, graceful: str, said: bool) -> None:
+    warnings = serve(DRAIN_DELAY=drain, GRACEFUL_TIMEOUT=graceful).warnings
+
+    assert bool(warnings) is said
+    assert all(warning.startswith("DRAIN_DELAY=5 leaves 5.5 s of GRACEFUL_TIMEOUT=14") for warning in warnings)
+
+
+def test_paths_that_are_the_same() -> None:
+    assert only(refusal(READY_PATH="/up", LIVE_PATH="/up")).startswith("LIVE_PATH='/up': is READY_PATH too")

@@ -97,7 +97,9 @@ Check = Callable[[], tuple[int, str]]
 
 
 @pytest.fixture
-def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Check:
+def check(
+    own_processes: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Check:
     """Run the check with the test's own directory, and no state and no process of the machine's."""
     monkeypatch.setattr(health, "PACKAGE", str(tmp_path / "paddock"))
     find = State.read
@@ -408,7 +410,7 @@ def test_a_mistake_of_its_own_is_one_line_too(check: Check, monkeypatch: pytest.
     def broken(_environ: object) -> None:
         raise RuntimeError("first\nsecond")
 
-    monkeypatch.setattr(health, "_find", broken)
+    monkeypatch.setattr(health, "find", broken)
     assert check() == (1, "unhealthy: the check itself failed: RuntimeError: first second")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from paddock.arbiter import responder as responder_module
 from paddock.arbiter.responder import StartingResponder
-from paddock.http.readiness import in_front
+from paddock.http.readiness import ALIVE, in_front, readiness
 from paddock.http.record import UNLOGGED
 
 TLS = Path(__file__).parent / "tls"
@@ -33,7 +33,7 @@ def ask_front(is_ready: bool, **scope: Any) -> list[Any]:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await send("application")
 
-    front = in_front(application, "/ready", lambda: is_ready)
+    front = in_front(application, {"/ready": lambda: readiness(not is_ready), "/live": lambda: ALIVE})
     full = {"type": "http", "method": "GET", "path": "/ready", "root_path": "", **scope}
     asyncio.run(front(full, None, send))
     assert (UNLOGGED in full) is (sent != ["application"])
@@ -49,6 +49,13 @@ def test_ready(method: str, root_path: str) -> None:
     headers = dict(start["headers"])
     assert headers[b"cache-control"] == b"no-store"
     assert body == {"type": "http.response.body", "body": b"ready"}
+
+
+def test_alive() -> None:
+    start, body = ask_front(False, path="/live")
+
+    assert start["status"] == 200
+    assert body["body"] == b"alive"
 
 
 def test_draining() -> None:
@@ -104,8 +111,8 @@ def ask(client: socket.socket, request: bytes = b"GET / HTTP/1.1\r\nHost: x\r\n\
 def respond() -> Iterator[Callable[..., StartingResponder]]:
     responders = []
 
-    def start(*listeners: socket.socket, context: ssl.SSLContext | None = None) -> StartingResponder:
-        responder = StartingResponder(listeners, context)
+    def start(*listeners: socket.socket, context: ssl.SSLContext | None = None, **options: Any) -> StartingResponder:
+        responder = StartingResponder(listeners, context, **options)
         responders.append((responder, responder.start()))
         return responder
 
@@ -130,6 +137,27 @@ def test_answers_on_every_listener(respond: Any, tcp: socket.socket, tmp_path: P
             assert head.startswith(b"HTTP/1.1 503 ")
             assert b"\r\nRetry-After: 1\r\n" in head
             assert body == b"starting"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET /live HTTP/1.1", 200),
+        (b"HEAD /live HTTP/1.1", 200),
+        (b"GET /live?full=1 HTTP/1.1", 200),
+        (b"POST /live HTTP/1.1", 503),
+        (b"GET /live/ HTTP/1.1", 503),
+        (b"GET / HTTP/1.1", 503),
+        (b"\xff", 503),
+    ],
+)
+def test_it_lives(respond: Any, tcp: socket.socket, request_line: bytes, status: int) -> None:
+    respond(tcp, live_path="/live")
+
+    head, _, body = ask(connect(tcp), request_line + b"\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert (b"Retry-After" in head) is (status == 503)
+    assert body == (b"" if b"HEAD" in request_line else b"alive" if status == 200 else b"starting")
 
 
 def test_head_has_no_body(respond: Any, tcp: socket.socket) -> None:

@@ -10,9 +10,11 @@ import signal
 import ssl
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from paddock.http import descriptors
+from paddock.http.readiness import ALIVE, READY_METHODS
 from paddock.processes import fork
 
 PATIENCE = 2.0
@@ -39,16 +41,20 @@ class StartingResponder:
     """
 
     def __init__(
-        self, listeners: Sequence[Any], ssl_context: ssl.SSLContext | None, body: bytes = STARTING_BODY
+        self,
+        listeners: Sequence[Any],
+        ssl_context: ssl.SSLContext | None,
+        body: bytes = STARTING_BODY,
+        live_path: str | None = None,
     ) -> None:
-        """Take the arbiter's `listeners`, which do not block, the context for TLS if they speak it, and the answer."""
+        """Take the arbiter's `listeners`, which do not block, the context for TLS if they speak it, and the answer.
+
+        At `live_path` the answer is that the server lives.
+        """
         self.listeners = listeners
         self.ssl_context = ssl_context
         self.body = body
-        self.head = (
-            b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
-            b"Cache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" % len(body)
-        )
+        self.live_path = live_path
         self.pid = 0
         # A byte that the arbiter's other children see: whether the process has stopped to accept.
         self.over = mmap.mmap(-1, mmap.PAGESIZE)
@@ -83,6 +89,18 @@ class StartingResponder:
         while not self.over[0] and time.monotonic() < deadline:
             self.stop()
             time.sleep(0.001)
+
+    def _answer_to(self, request: bytes) -> bytes:
+        """Return the answer to the request with a head."""
+        method, _, rest = request.partition(b" ")
+        path = rest.split(b" ", 1)[0].split(b"?", 1)[0]
+        lives = path.decode("latin-1") == self.live_path and method.decode("latin-1") in READY_METHODS
+        status, body = ALIVE if lives else (503, self.body)
+        head = (
+            b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+            b"Cache-Control: no-store\r\n%bConnection: close\r\n\r\n"
+        ) % (status, HTTPStatus(status).phrase.encode(), len(body), b"" if lives else b"Retry-After: 1\r\n")
+        return head if method == b"HEAD" else head + body
 
     async def _respond(self, arbiter: int, mask: set[Any]) -> None:
         loop = asyncio.get_running_loop()
@@ -149,7 +167,7 @@ class StartingResponder:
                     lambda: asyncio.StreamReaderProtocol(reader), connection, ssl=self.ssl_context
                 )
                 head = await reader.readuntil(b"\r\n\r\n")
-                transport.write(self.head if head.startswith(b"HEAD ") else self.head + self.body)
+                transport.write(self._answer_to(head))
                 if transport.can_write_eof():
                     # Closing while the client still sends a body would reset the connection, and lose the answer.
                     transport.write_eof()

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from paddock.health import state
 from paddock.health.state import Address, State
@@ -46,14 +46,22 @@ HANDSHAKE_OR_ALERT = (b"\x16", b"\x15")
 """How the first record of a server that speaks TLS begins (https://www.rfc-editor.org/rfc/rfc8446#section-5.1)."""
 
 
+NO_SERVER = "no Paddock server runs here, and nothing else is checked"
+
+
 class UnhealthyError(Exception):
     """The container is not healthy; the text is the reason, in one line."""
 
 
 def main(environ: Mapping[str, str] | None = None) -> int:
     """Check this container; return 0 when it is healthy and 1 when not, with one line on standard output."""
+    return told(lambda: check(os.environ if environ is None else environ))
+
+
+def told(ask: Callable[[], str]) -> int:
+    """Print, in one line, what `ask` says, or why it raises; return 0 or 1."""
     try:
-        verdict, status = f"healthy: {check(os.environ if environ is None else environ)}", 0
+        verdict, status = f"healthy: {ask()}", 0
     except UnhealthyError as error:
         verdict, status = f"unhealthy: {error}", 1
     except Exception as error:
@@ -69,11 +77,11 @@ def main(environ: Mapping[str, str] | None = None) -> int:
 
 def check(environ: Mapping[str, str]) -> str:
     """Say what makes this container healthy, or raise UnhealthyError."""
-    found = _find(environ)
+    found = find(environ)
     if found is None:
-        if _is_starting():
+        if is_starting():
             raise UnhealthyError("the server is starting")
-        return "no Paddock server runs here, and nothing else is checked"
+        return NO_SERVER
     if found.phase == state.READY:
         return _ask(found)
     if found.phase == state.DRAINING:
@@ -81,7 +89,7 @@ def check(environ: Mapping[str, str]) -> str:
     raise UnhealthyError(f"the server is {found.phase}")
 
 
-def _find(environ: Mapping[str, str]) -> State | None:
+def find(environ: Mapping[str, str]) -> State | None:
     """The state of the server that runs in this container, from the directories that `serve` chooses from."""
     for directory in (environ.get("WORKER_TMP_DIR"), *state.DIRECTORIES):
         if directory:
@@ -91,7 +99,7 @@ def _find(environ: Mapping[str, str]) -> State | None:
     return None
 
 
-def _is_starting(proc: str = "/proc") -> bool:
+def is_starting(proc: str = "/proc") -> bool:
     """Whether a server of this container has not come to writing its state yet.
 
     The processes of other containers can be seen where a pod shares its process namespace, hence the mount namespaces.

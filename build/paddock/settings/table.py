@@ -132,7 +132,8 @@ SETTINGS: tuple[Setting, ...] = (
         AUTO,
         PROCESSES,
         "Worker processes. `auto`: the container's CPU limit rounded up, as far as 0.8 of its memory limit holds "
-        "workers of 128 MiB, at most `MAX_WORKERS`: a node's 64 cores say nothing about the container's share.",
+        "workers of 128 MiB, at most `MAX_WORKERS`: a node's 64 cores say nothing about the container's share. Limits "
+        "that change while it runs are followed.",
         sets="workers",
         aliases=("WEB_CONCURRENCY",),
     ),
@@ -524,6 +525,14 @@ SETTINGS: tuple[Setting, ...] = (
         HEALTH,
         "A path that the image answers in front of the application, for readiness probes and load balancers: 200 when "
         "it serves, 503 while it starts or drains. Not in the access log. Unset: none.",
+    ),
+    Setting(
+        "LIVE_PATH",
+        Text("a path that starts with /", r"/[^\s?#]*"),
+        None,
+        HEALTH,
+        "A path that the image answers in front of the application with 200 as long as the server lives, also while it "
+        "starts, drains, or has no thread left, for liveness probes. Not in the access log. Unset: none.",
     ),
     Setting(
         "RELOAD",

@@ -47,6 +47,7 @@ def problems(cfg: Any, origins: Origins) -> list[Problem]:
         *_http2(cfg),
         *_gunicorn(cfg),
         *_protocol(cfg),
+        *_paths(cfg),
     ]
     kind = known_kind(cfg)
     return found + (kind_problems(cfg, kind) if kind else [])
@@ -56,7 +57,7 @@ def warnings(cfg: Any, origins: Origins) -> list[str]:
     """Return what has no effect in the complete configuration `cfg`, as far as it is known before the import."""
     kind = known_kind(cfg)
     no_effect = without_effect(cfg, origins, kind) if kind else []
-    return [*_cleartext(cfg), *_loopback(cfg, origins), *_foreign(cfg), *_ignored(cfg), *no_effect]
+    return [*_cleartext(cfg), *_loopback(cfg, origins), *_foreign(cfg), *_ignored(cfg), *_little_time(cfg), *no_effect]
 
 
 def _foreign(cfg: Any) -> Iterator[str]:
@@ -66,7 +67,7 @@ def _foreign(cfg: Any) -> Iterator[str]:
         yield (
             f"WORKER_CLASS={name} is not the image's: without its front, requests may be lost when workers stop or are "
             "replaced, slow clients are bounded by nothing, and there are no request ids, ROOT_PATH, READY_PATH, "
-            "X-Forwarded-For and metrics of requests"
+            "LIVE_PATH, X-Forwarded-For and metrics of requests"
         )
 
 
@@ -172,6 +173,27 @@ def _drain(cfg: Any) -> Iterator[Problem]:
         most = cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
         message = f"leaves no time to finish requests: expected less than {most:g}, or a longer GRACEFUL_TIMEOUT"
         yield Problem("DRAIN_DELAY", message, f"{cfg.drain_delay:g}")
+
+
+LEFT_BY_DEFAULT = 6.0
+"""Seconds that requests have at a stop by default: three quarters of GRACEFUL_TIMEOUT."""
+
+
+def _little_time(cfg: Any) -> Iterator[str]:
+    """Say where DRAIN_DELAY takes what requests have by default."""
+    left = cfg.graceful_timeout * (1 - SHUTDOWN_SHARE) - cfg.drain_delay
+    if cfg.drain_delay and left < LEFT_BY_DEFAULT:
+        yield (
+            f"DRAIN_DELAY={cfg.drain_delay:g} leaves {left:g} s of GRACEFUL_TIMEOUT={cfg.graceful_timeout:g} to finish "
+            "requests: GRACEFUL_TIMEOUT has to be 4/3 of DRAIN_DELAY and the longest request together"
+        )
+
+
+def _paths(cfg: Any) -> Iterator[Problem]:
+    if cfg.live_path and cfg.live_path == cfg.ready_path:
+        yield Problem(
+            "LIVE_PATH", "is READY_PATH too, and while the server starts they say different things", cfg.live_path
+        )
 
 
 def _hosts(cfg: Any, origins: Origins) -> Iterator[Problem]:
@@ -314,6 +336,7 @@ def _is_given(cfg: Any, key: str) -> bool:
 OWN_CLASSES_ONLY = (
     "drain_delay",
     "ready_path",
+    "live_path",
     "max_worker_memory",
     "metrics_bind",
     "request_head_timeout",

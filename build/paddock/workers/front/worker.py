@@ -13,6 +13,7 @@ import signal
 import ssl
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -25,7 +26,7 @@ from gunicorn.sock import ssl_context
 from paddock.http import forwarded, ids, root_path
 from paddock.http.concurrency import limited
 from paddock.http.limits import Limits
-from paddock.http.readiness import in_front
+from paddock.http.readiness import ALIVE, Answer, in_front, readiness
 from paddock.settings.environment import own
 from paddock.settings.table import BY_KEY, UVICORN
 from paddock.start.checks import nested_loop
@@ -169,14 +170,23 @@ class LoopWorker(BootingWorker):
         """Return the application as one of ASGI 3."""
         raise NotImplementedError
 
+    def answers(self) -> dict[str, Callable[[], Answer]]:
+        """Return what the image answers itself, by its path."""
+        answers: dict[str, Callable[[], Answer]] = {}
+        if path := own(self.cfg, "ready_path"):
+            answers[path] = lambda: readiness(self.draining)
+        if path := own(self.cfg, "live_path"):
+            answers[path] = lambda: ALIVE
+        return answers
+
     def uvicorn_options(self) -> dict[str, Any]:
         """Return the arguments of `uvicorn.Config` for this worker's configuration."""
         cfg = self.cfg
         application = self.application()
         if most := own(cfg, "uvicorn_limit_concurrency"):
             application = limited(application, most)
-        if path := own(cfg, "ready_path"):
-            application = in_front(application, path, lambda: not self.draining)
+        if answers := self.answers():
+            application = in_front(application, answers)
         if cfg.root_path:
             application = root_path.asgi(application, cfg.root_path)
         if own(cfg, "uvicorn_proxy_headers"):
