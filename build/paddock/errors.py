@@ -12,6 +12,9 @@ from types import TracebackType
 EXIT_FAILURE = 1
 """The application, a start hook or a worker failed."""
 
+EXIT_NO_ROOM = 75
+"""The system has no room for a thread that a worker needs before it serves: EX_TEMPFAIL of sysexits.h."""
+
 EXIT_CONFIG = 78
 """The configuration is wrong: EX_CONFIG of sysexits.h."""
 
@@ -23,6 +26,9 @@ LONGEST_VALUE = 200
 USER_PART = re.compile(r"(?<=://)[^\s/?#'\"]*@")
 """The name and the password of a user in a URL."""
 
+NO_THREAD = "can't start new thread"
+"""https://github.com/python/cpython/blob/3.14/Modules/_threadmodule.c, do_start_new_thread"""
+
 Cause = tuple[type[BaseException], BaseException, TracebackType | None]
 """An exception as the functions of `logging` take it."""
 
@@ -33,6 +39,11 @@ def without_user(text: str) -> str:
     https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1
     """
     return USER_PART.sub("", text)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Tell whether an exception says that the system has no room for another thread."""
+    return isinstance(error, RuntimeError) and str(error) == NO_THREAD
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -281,6 +282,47 @@ def test_lack_of_memory_is_said_with_limit_and_sizes(start):
 
 
 @pytest.mark.smoke
+@pytest.mark.parametrize("app", ["asgi.py", "wsgi.py"])
+def test_workers_without_room_for_their_threads_wait_for_it(start, app):
+    """Threads count as processes where those are limited; what serves goes on."""
+    room = {"pids_limit": 8, "healthcheck": {"test": ["NONE"]}}
+    container = start(app, environment={"WORKERS": "6"}, **room).allow("No worker can be started").wait_ready()
+    container.wait_for_log("No worker can be started: .* It is tried again every")
+    container.wait_for_log("Worker exiting")
+
+    assert {container.get().status_code for _ in range(20)} == {200}
+    subprocess.run(["docker", "update", "--pids-limit", "100", container.raw.id], check=True)
+    wait_until(lambda: container.workers() == 6, "all workers")
+    assert container.stop() == 0
+
+
+@pytest.mark.parametrize("app", ["obedient.py", "obedient_wsgi.py"])
+def test_live_path(start, app):
+    """With every thread, or as many requests as there may be, at work."""
+    busy = {"UVICORN_LIMIT_CONCURRENCY": "1"} if app == "obedient.py" else {"THREADS": "1"}
+    environment = {"WORKERS": "1", "LIVE_PATH": "/live", "READY_PATH": "/ready", "DRAIN_DELAY": "30", **busy}
+    container = start(app, environment=environment).wait_ready()
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(container.get, "/sleep/3")
+        container.wait_for_log("began /sleep/3")
+        assert [container.get(path).text for path in ("/live", "/ready")] == ["alive", "ready"]
+        assert container.run("paddock", "health", "--live") == "healthy: the server is ready\n"
+        assert answer.result().status_code == 200
+    container.signal("TERM")
+    wait_until(lambda: container.get("/ready").status_code == 503, "the drain")
+    assert container.get("/live").text == "alive"
+    assert container.run("paddock", "health", "--live") == "healthy: the server is draining\n"
+
+
+def test_containers_without_a_server_have_checks(start):
+    container = start(command="sleep 600")
+    assert container.run("paddock", "health", "--exec", "python", "-c", "print('up')").endswith("succeeded: up\n")
+    assert container.attempt("paddock", "health", "--exec", "false").status == 1
+    container.run("touch", "/tmp/alive")
+    assert container.run("paddock", "health", "--file", "/tmp/alive", "--newer-than", "600").startswith("healthy: ")
+    assert container.attempt("paddock", "health", "--file", "/tmp/dead", "--newer-than", "600").status == 1
+
+
 @pytest.mark.parametrize(
     ("app", "slow"),
     [("faults_asgi.py", "SLOW_IMPORT"), ("faults_asgi.py", "SLOW_STARTUP"), ("faults_wsgi.py", "SLOW_IMPORT")],

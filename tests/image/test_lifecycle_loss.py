@@ -6,6 +6,7 @@ defined in `load.py`.
 """
 
 import os
+import subprocess
 from uuid import uuid4
 
 import pytest
@@ -89,6 +90,21 @@ def test_reload_of_a_slow_application(start, app):
         container.run("rm", "/tmp/hold-imports")
         wait_until(lambda: replaced(container, old, 2), "new workers in the place of the old")
         load.wait_more(200)
+
+    assert_nothing_lost(load.report)
+
+
+@APPS
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_workers_follow_the_limits(start, app):
+    """As a pod is resized in place."""
+    container = start(app, nano_cpus=1_000_000_000).wait_ready()
+    with Load(container.address, least=LEAST) as load:
+        for cpus, workers in (("2", 2), ("1", 1)):
+            subprocess.run(["docker", "update", "--cpus", cpus, container.raw.id], check=True)
+            container.wait_for_log(rf"limits have changed\. WORKERS=auto: {workers} workers?, set by the CPU quota")
+            wait_until(lambda workers=workers: container.workers() == workers, f"{workers} workers")
+            load.wait_more(200)
 
     assert_nothing_lost(load.report)
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -80,3 +81,19 @@ def test_a_number_in_the_environment_is_not_explained(start):
 
     wait_until(lambda: container.workers() == 2, "two workers")
     assert "WORKERS=auto" not in container.logs()
+
+
+@needs_two_cpus
+def test_a_number_that_was_asked_for_stays(start):
+    container = start("observed.py", environment={"WORKERS": "3"}, nano_cpus=1_000_000_000).wait_ready()
+    wait_until(lambda: container.workers() == 3, "three workers")
+    auto = start("observed.py", nano_cpus=1_000_000_000).wait_ready()
+    auto.signal("TTIN")
+    wait_until(lambda: auto.workers() == 2, "a worker more")
+    followed = start("observed.py", nano_cpus=1_000_000_000).wait_ready()
+    for each in (container, auto, followed):
+        subprocess.run(["docker", "update", "--cpus", "2", each.raw.id], check=True)
+    followed.wait_for_log("limits have changed")
+
+    assert container.workers() == 3
+    assert "limits have changed" not in container.logs() + auto.logs()

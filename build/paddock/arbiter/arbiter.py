@@ -20,10 +20,11 @@ from gunicorn import arbiter, sock
 from gunicorn.errors import HaltServer
 
 from paddock.arbiter import responder
+from paddock.arbiter.following import Resizing
 from paddock.arbiter.memory import OomCounter, Sizes, explain, is_memory_short
 from paddock.arbiter.watcher import Watcher, leaving_it_to_the_arbiter
 from paddock.ending import QUICK_TIMEOUT, end_by
-from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, ConfigurationError, Problem
+from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_ROOM, ConfigurationError, Problem
 from paddock.health.state import DIRECTORIES, DRAINING, READY, STARTING
 from paddock.logs.statsd import StatsdLogger
 from paddock.metrics.board import Board, leaving_the_board
@@ -67,6 +68,11 @@ LAST_SECOND = 1.0
 
 SPAWN_AGAIN = 1.0
 """Seconds between two attempts to fork where the system has no room for a process, or the arbiter for a descriptor."""
+
+BOOT_AGAIN = 10.0
+"""Seconds between two attempts where a worker has found no room for its threads, and its import was in vain."""
+
+NO_ROOM = "the system has no room for its threads, which count as processes where those are limited (--pids-limit)"
 
 BOOT_DEATHS = 5
 BOOT_DEATHS_WITHIN = 10.0
@@ -144,6 +150,9 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             super().setup(app)
         finally:
             log.removeFilter(conceal)
+        most = app.max_workers
+        self.resizing = Resizing(most) if most else None
+        self.fitting = self.followed = self.num_workers
 
     def start(self) -> None:
         """Listen, and say so in the state file."""
@@ -155,7 +164,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.announce_metrics()
         super().start()
         self.write_state(STARTING)
-        if self.cfg.ready_path:
+        if self.cfg.ready_path or self.cfg.live_path:
             self.respond(responder.STARTING_BODY)
 
     def announce(self) -> None:
@@ -213,7 +222,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.end_responder()
         if self.LISTENERS:
             context = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
-            self.responder = responder.StartingResponder(self.LISTENERS, context, body)
+            self.responder = responder.StartingResponder(self.LISTENERS, context, body, self.cfg.live_path)
             self.responder.start()
 
     def end_responder(self) -> None:
@@ -289,8 +298,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
                 raise
             os.umask(umask)
             self.board.reclaim(self.WORKERS.values())
-            self.spawn_after = time.monotonic() + SPAWN_AGAIN
-            self.say_spawning("No worker can be started: %s. It is tried again every second", error)
+            self.wait_for_room(str(error), SPAWN_AGAIN)
             pid = 0
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if not pid:
@@ -302,6 +310,11 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         if shared.slot:
             shared.slot.occupy(pid, shared.born)
         return pid
+
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """Start no worker for so many `seconds`, and say why."""
+        self.spawn_after = time.monotonic() + seconds
+        self.say_spawning("No worker can be started: %s. It is tried again every %g s", why, seconds)
 
     # --- Signals ---
 
@@ -412,6 +425,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             if not self.reconfigure():
                 self.wait_for_change()
         self.note_ready()
+        self.follow_limits()
         for worker in self.staying():
             if not worker.shared.obsolete and (reason := wants_replacement(worker)):
                 worker.shared.obsolete = reason
@@ -432,6 +446,23 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         self.dismiss_surplus()
         self.note_numbers()
         self.board.tend(self.log, self.measured_settings, self.let_go)
+
+    def follow_limits(self) -> None:
+        """Bring the number of workers, one by one, to what the container's limits allow by now.
+
+        Until TTIN or TTOU say another number.
+        """
+        if self.num_workers != self.followed:
+            self.resizing = None
+        if not self.resizing or self.before_reload or not self.served:
+            return
+        if sizing := self.resizing.changed(time.monotonic()):
+            self.log.info("The container's limits have changed. WORKERS=auto: %s", sizing.reason)
+            self.fitting = sizing.workers
+        settled = all(is_ready(worker) and not worker.shared.leaving for worker in self.WORKERS.values())
+        if settled and len(self.WORKERS) == self.num_workers != self.fitting:
+            self.num_workers += 1 if self.fitting > self.num_workers else -1
+            self.followed = self.num_workers
 
     def note_numbers(self) -> None:
         """Note, for the metrics, how many workers do what."""
@@ -595,12 +626,16 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.wait_for_change()
         elif self.before_reload:
             self.cancel_reload()
+        elif end.code == EXIT_NO_ROOM and self.served:
+            self.wait_for_room(NO_ROOM, BOOT_AGAIN)
         else:
             self.count_boot_death(end)
 
     def is_in_order(self, end: Ending) -> bool:
         """Tell whether there is nothing to say of an end: it was asked for, or has been explained."""
         if self.killed or end.code in (0, *EXPLAINED) or end.worker.shared.leaving == KILLED:
+            return True
+        if end.code == EXIT_NO_ROOM and self.served:
             return True
         # Uvicorn's own worker class dies of the signal that told it to stop.
         told = self.stopping or bool(end.worker.shared.leaving)
@@ -689,6 +724,8 @@ def extend_hooks(cfg: Any) -> None:
 def _ended(status: int) -> str:
     """Return how a process ended, in words that follow its name; `status` is as waitpid gives it."""
     code = os.waitstatus_to_exitcode(status)
+    if code == EXIT_NO_ROOM:
+        return f"has ended: {NO_ROOM}"
     if code >= 0:
         return f"ended with exit status {code}"
     try:

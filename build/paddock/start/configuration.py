@@ -20,7 +20,7 @@ from gunicorn.arbiter import Arbiter
 from paddock import packages
 from paddock.application import finding, kinds, loading
 from paddock.application.preload import Snapshot, freeze, inspect_after_import, sentence
-from paddock.errors import EXIT_CONFIG, ConfigurationError, Problem, StartError, where
+from paddock.errors import EXIT_CONFIG, EXIT_NO_ROOM, ConfigurationError, Problem, StartError, is_shortage, where
 from paddock.health.state import DIRECTORIES, State, listeners_of
 from paddock.settings import app_module, certificates
 from paddock.settings.classes import LOGGER, STATSD_LOGGER, class_path
@@ -120,8 +120,10 @@ class Configuration(Application):  # type: ignore[misc]
         self.warnings += overridden(resolution.values, self.origins)
         if self.cfg.reload:
             self.develop()
+        self.max_workers: int | None = None
         if resolution.sizing and self.origins["workers"] is resolution.values["workers"]:
             self.notes.append(f"WORKERS=auto: {resolution.sizing}")
+            self.max_workers = resolution.max_workers
 
     def develop(self) -> None:
         """Give settings that were not given their defaults for development."""
@@ -261,7 +263,7 @@ class Configuration(Application):  # type: ignore[misc]
             cause = error.cause if isinstance(error, StartError) else None
             logging.getLogger("gunicorn.error").error("%s", error, exc_info=cause)
             status = EXIT_CONFIG if isinstance(error, ConfigurationError) else Arbiter.APP_LOAD_ERROR
-            raise SystemExit(status) from None
+            raise SystemExit(EXIT_NO_ROOM if cause and is_shortage(cause[1]) else status) from None
         if before:
             if found := inspect_after_import(before):
                 logging.getLogger("gunicorn.error").warning(sentence(found))

@@ -19,7 +19,7 @@ from gunicorn.workers.base import Worker
 from paddock.application.kinds import Kind
 from paddock.application.loading import resolve
 from paddock.ending import end_by, leave
-from paddock.errors import EXIT_FAILURE
+from paddock.errors import EXIT_FAILURE, EXIT_NO_ROOM, is_shortage
 from paddock.http import ids
 from paddock.http.record import Observer, Observers
 from paddock.logs.access import AccessLog, access_log
@@ -37,6 +37,7 @@ from paddock.workers.shared import (
     capacity_of,
     descriptor,
     is_dismissed,
+    is_ready,
 )
 from paddock.workers.watchdog import Watchdog, reset_signals
 
@@ -87,9 +88,9 @@ class BootingWorker(Worker):  # type: ignore[misc]
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
             raise
-        except Exception:
+        except Exception as error:
             # As `guarding` says.
-            status = EXIT_FAILURE if self.booted else Arbiter.WORKER_BOOT_ERROR
+            status = status_of(self, error)
             raise
         finally:
             self.begin_stop()
@@ -267,6 +268,13 @@ def let_stop_signals_in(worker: Any) -> None:
     loop.call_soon(let_in) if isinstance(loop, asyncio.AbstractEventLoop) else let_in()
 
 
+def status_of(worker: Any, error: Exception) -> int:
+    """Return the exit status of a worker that an exception ends."""
+    if is_shortage(error) and not is_ready(worker):
+        return EXIT_NO_ROOM
+    return EXIT_FAILURE if worker.booted else int(Arbiter.WORKER_BOOT_ERROR)
+
+
 def guarding(post_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """Return Gunicorn's `post_fork` hook, extended to log what ends the worker: Gunicorn prints it, too, as it is.
 
@@ -279,9 +287,11 @@ def guarding(post_fork: Callable[[Any, Any], None]) -> Callable[[Any, Any], None
         def init_process() -> None:
             try:
                 run()
-            except Exception:
-                worker.log.exception("Exception in worker process")
-                raise SystemExit(EXIT_FAILURE if worker.booted else Arbiter.WORKER_BOOT_ERROR) from None
+            except Exception as error:
+                status = status_of(worker, error)
+                if status != EXIT_NO_ROOM:
+                    worker.log.exception("Exception in worker process")
+                raise SystemExit(status) from None
 
         worker.init_process = init_process
         try:

@@ -99,8 +99,9 @@ def capacity_of(worker: Any) -> Capacity:
 
 
 def is_ready(worker: Any) -> bool:
-    """Tell, in the arbiter, whether `worker` serves."""
-    return bool(worker.shared.marks[SERVES])
+    """Tell, in the arbiter and in the worker, whether `worker` serves; under another arbiter it never says so."""
+    shared = shared_by(worker)
+    return shared is not None and bool(shared.marks[SERVES])
 
 
 def ask_for_replacement(worker: Any, reason: int) -> bool:

@@ -115,22 +115,29 @@ class Pool:
         try:
             self.idle.pop().release()
         except IndexError:
-            if self.threads == self.most or not self.start():
+            if self.threads == self.most:
+                return False
+            try:
+                self.start()
+            except RuntimeError as error:
+                self.say_short("No thread can be started beside the %d there are: %s", self.threads, error)
                 return False
         if self.is_full:
             self.say_full(True)
         return True
 
-    def start(self) -> bool:
-        """Start a thread; return whether the system lets us: containers have limits for processes, threads included."""
+    def start(self) -> None:
+        """Start a thread.
+
+        Raises:
+            RuntimeError: where the system does not let us: containers have limits for processes, threads included.
+        """
         self.threads += 1
         try:
             Thread(target=self.work, name=f"paddock-wsgi-{self.threads}", daemon=True).start()
-        except RuntimeError as error:
+        except RuntimeError:
             self.threads -= 1
-            self.say_short("No thread can be started beside the %d there are: %s", self.threads, error)
-            return False
-        return True
+            raise
 
     def deliver(self) -> None:
         """Take what the threads have done so far."""

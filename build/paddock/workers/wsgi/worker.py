@@ -52,6 +52,8 @@ class ThreadWorker(LoopWorker):
     async def serve(self, server: Server) -> None:
         """Serve; at the end, wait for what the application does behind its answers."""
         self.pool.loop = asyncio.get_running_loop()
+        # A worker without any would only keep requests from others.
+        self.pool.start()
         await super().serve(server)
         while self.pool.busy and time.monotonic() < self.stop_by:  # noqa: ASYNC110 (the time ends it, too)
             await asyncio.sleep(0.02)
