@@ -202,3 +202,9 @@ def test_the_image_does_what_the_pod_is_set_to_do(start, rendered, mount):
     asked = time.monotonic()
     assert container.stop(objects["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) == 0
     assert time.monotonic() - asked >= seconds(objects, "DRAIN_DELAY")
+
+
+def test_a_tag_that_moves_is_pulled_again(objects):
+    for pod in pods(objects):
+        (container,) = pod["containers"]
+        assert container.get("imagePullPolicy") == ("Always" if container["image"].endswith(":main") else None)
