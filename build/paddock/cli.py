@@ -39,6 +39,9 @@ usage: paddock [COMMAND], in a container: docker run IMAGE [COMMAND]
   config [--json]        every setting in effect, its value and where it comes from
   settings [--format table|markdown|json]
                          every setting there is, with its default and what it is for
+  init [--print] [--force]
+                         write Dockerfile, .dockerignore and compose.yaml for the project in the working directory:
+                         docker run --rm --volume "$PWD:/app" --user "$(id -u)" paddock init
   health                 the health check: asks the server. --live asks whether it lives at all; --exec COMMAND … and
                          --file PATH --newer-than SECONDS are for containers without a server
   --version              the versions of what serves
@@ -165,6 +168,13 @@ def settings(arguments: list[str]) -> int:
     return 0
 
 
+def init(arguments: list[str]) -> int:
+    """Write the files that make the project in the working directory an image."""
+    from paddock.project import command  # 30 ms, which other commands do without
+
+    return command.init(arguments, Path.cwd())
+
+
 def show_help(arguments: list[str]) -> int:
     """Say what the command line takes."""
     print(HELP)
@@ -217,7 +227,7 @@ def _run_module(name: str) -> Callable[[list[str]], int]:
     return run
 
 
-OWN = ("serve", "check", "config", "settings")
+OWN = ("serve", "check", "config", "settings", "init")
 """Commands in which everything is logged in the image's format; the others run as they are."""
 
 IMPORTING = ("serve", "check")
@@ -228,6 +238,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "check": check,
     "config": config,
     "settings": settings,
+    "init": init,
     "exec": execute,
     "gunicorn": _run_module("gunicorn"),
     "uvicorn": _run_module("uvicorn"),

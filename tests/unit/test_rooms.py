@@ -22,6 +22,7 @@ ROOMS = (
     ("metrics", "logs"),
     ("http",),
     ("start",),
+    ("project",),
     ("application",),
     ("packages",),
     ("settings",),

@@ -38,7 +38,7 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAME = "paddock"
 """How the entrypoint is called, by whoever begins it: `opentelemetry-instrument paddock serve`."""
 
-OTHER_COMMANDS = ("check", "config", "settings", "health", "exec", "gunicorn", "uvicorn")
+OTHER_COMMANDS = ("check", "config", "settings", "init", "health", "exec", "gunicorn", "uvicorn")
 """What is started in the same way and leaves no state: none of it will get ready later."""
 
 

@@ -1,0 +1,1 @@
+"""What `paddock init` finds in a project's directory, and the files that it writes for that."""

@@ -1,0 +1,165 @@
+"""The Dockerfile, the .dockerignore and the compose.yaml of a project: two stages, the second on the slim image."""
+
+from __future__ import annotations
+
+from paddock.project.debian import needs
+from paddock.project.survey import PLACEHOLDER, Project
+
+TOOLS = {"poetry": "poetry==2.5.1", "pdm": "pdm==2.29.4", "pipenv": "pipenv==2026.10.3"}
+"""What uv runs where the image has no such tool."""
+
+TOOLS_AS_OF = "2026-11-20"
+"""The day whose newest releases those tools are run with, so that a build next year is the same."""
+
+IGNORED = """\
+# Secrets, history, the host's packages, and what is made again: none of it belongs in the image.
+.env
+.env.*
+.git
+.venv
+venv
+node_modules
+**/__pycache__
+**/.*_cache
+**/*.sqlite3
+Dockerfile
+compose.yaml
+"""
+
+
+def files(project: Project) -> dict[str, str]:
+    """Return what `paddock init` writes for a project, by the name of the file."""
+    return {"Dockerfile": dockerfile(project), ".dockerignore": IGNORED, "compose.yaml": compose(project)}
+
+
+def dockerfile(project: Project) -> str:
+    """Return the Dockerfile."""
+    build, run, whose = needs(project.packages)
+    stages = [_build(project, build, whose), _tests(project), _serve(project, run, whose)]
+    return "\n\n".join(stage for stage in stages if stage)
+
+
+def _questions(project: Project) -> list[str]:
+    return [f"# ? {question}" for question in project.questions]
+
+
+def _debian(packages: list[str], whose: list[str]) -> list[str]:
+    """Return the lines that install Debian's packages."""
+    if not packages:
+        return []
+    return [
+        f"# For {', '.join(whose)}.",
+        "USER 0",
+        "RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \\",
+        "    --mount=type=tmpfs,target=/var/lib/apt/lists \\",
+        f"    apt-get update && apt-get install -y --no-install-recommends {' '.join(packages)}",
+        "USER 10001:0",
+    ]
+
+
+def _run(project: Project, *commands: str) -> list[str]:
+    """Return a RUN that sees the files which packages are installed from, and keeps what it downloads."""
+    mounts = ["--mount=type=cache,target=/home/paddock/.cache,uid=10001"]
+    mounts += [f"--mount=type=bind,source={file},target={file}" for file in project.files]
+    return [f"RUN {mounts[0]} \\", *(f"    {mount} \\" for mount in mounts[1:]), f"    {' && '.join(commands)}"]
+
+
+def _tool(manager: str) -> str:
+    return f"uvx --exclude-newer {TOOLS_AS_OF} --from {TOOLS[manager]} {manager}"
+
+
+def _install(project: Project) -> list[str]:
+    """Return the lines that install the packages."""
+    requirements = "/tmp/requirements.txt"  # noqa: S108 (in a build stage)
+    export = f"uv pip install --require-hashes --requirements {requirements}"
+    match project.manager:
+        case "uv":
+            return _run(project, "uv sync --locked --no-dev --no-install-project")
+        case "poetry":
+            return _run(project, f"{_tool('poetry')} install --only main --no-root --compile")
+        case "pdm":
+            return _run(project, f"{_tool('pdm')} export --prod --output {requirements}", export)
+        case "pipenv":
+            return _run(project, f"{_tool('pipenv')} requirements --hash > {requirements}", export)
+        case "pip":
+            hashes = " --require-hashes" if project.hashed else ""
+            return _run(project, f"uv pip install{hashes} --requirements {project.files[0]}")
+        case "pyproject":
+            return _run(project, "uv pip install --requirements pyproject.toml")
+    return []
+
+
+def _build(project: Project, debian: list[str], whose: list[str]) -> str:
+    lines = [*_questions(project), f"FROM paddock:{project.python} AS build", *_debian(debian, whose)]
+    lines += ["# Before the source, so that this layer stays as it is until they change.", *_install(project)]
+    lines += ["COPY --chown=10001:0 . ."]
+    if project.installable and project.manager == "uv":
+        lines += ["RUN uv sync --locked --no-dev --no-editable --no-cache"]
+    elif project.installable and project.manager != "none":
+        lines += ["RUN uv pip install --no-deps --no-cache ."]
+    if project.static:
+        values = " ".join(f"{name}={value}" for name, value in _placeholders(project))
+        lines += [
+            "# The settings are imported, and want what they insist on: for this command only.",
+            f"RUN {values}{' ' if values else ''}python manage.py collectstatic --no-input",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _placeholders(project: Project) -> list[tuple[str, str]]:
+    """Return a value for each variable that the settings insist on, which is good enough to import them."""
+    return [(name, "sqlite:////tmp/db" if "DATABASE" in name else PLACEHOLDER) for name in project.required]
+
+
+def _tests(project: Project) -> str:
+    if not project.tests:
+        return ""
+    install = "uv sync --locked --no-cache" if project.manager == "uv" else f"{_tool('poetry')} install --no-root"
+    values = "".join(f"{name}={value} " for name, value in _placeholders(project))
+    return f"FROM build AS test\nRUN {install}\nRUN {values}python -m pytest -p no:cacheprovider {project.tests}\n"
+
+
+def _serve(project: Project, debian: list[str], whose: list[str]) -> str:
+    lines = [
+        f"FROM paddock:{project.python}-slim",
+        *_debian(debian, whose),
+        *_data(project),
+        "# Root's: the server can read its code, and not change it.",
+        "COPY --from=build --chown=0:0 --chmod=go-w /opt/venv /opt/venv",
+        "COPY --from=build --chown=0:0 --chmod=go-w /app /app",
+    ]
+    if project.module:
+        lines.append(f"ENV APP_MODULE={project.module}")
+    if project.required:
+        lines.append(f"ENV REQUIRED_ENV={','.join(project.required)}")
+    return "\n".join(lines) + "\n"
+
+
+def _data(project: Project) -> list[str]:
+    """Return the lines for the directory of a database that is a file."""
+    if not project.data:
+        return []
+    return [
+        "# A volume takes over whom the directory belongs to.",
+        "USER 0",
+        f"RUN install --directory --owner=10001 --group=0 --mode=0775 {project.data}",
+        "USER 10001:0",
+    ]
+
+
+def compose(project: Project) -> str:
+    """Return the compose.yaml: the server, and before it what brings the database up to date."""
+    environment = [f"      {name}: ${{{name}:?}}" for name in project.required]
+    shared = ["    build: .", *(["    environment:", *environment] if environment else [])]
+    shared += ["    volumes:", f"      - data:{project.data}"] if project.data else []
+    lines = [
+        "# `docker compose up --build`; variables come from the shell or from a file .env beside this one.",
+        "services:",
+    ]
+    lines += ["  web:", *shared, "    ports:", '      - "8000:8000"', "    tmpfs: [/tmp]", "    read_only: true"]
+    if project.migrates:
+        lines += ["    depends_on:", "      migrate:", "        condition: service_completed_successfully"]
+        lines += ["", "  migrate:", *shared, f"    command: {project.migrates}"]
+    if project.data:
+        lines += ["", "volumes:", "  data:"]
+    return "\n".join(lines) + "\n"
