@@ -108,6 +108,22 @@ def test_the_next_directory_is_taken_where_one_takes_nothing(tmp_path: Path, mon
         State(1, state.READY).write(str(first))
 
 
+def test_a_directory_that_is_named_twice_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace, failures = os.replace, [True]
+
+    def not_at_first(source: str, target: str) -> None:
+        if failures:
+            raise OSError(failures.pop())
+        replace(source, target)
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    monkeypatch.setattr(os, "replace", not_at_first)
+    State(1, state.READY).write(str(first), str(first), str(second))
+    assert State.read(str(second)) == State(1, state.READY)
+
+
 WHOLE = b"pid=1\nphase=ready\ntoken=%b\nend=\n" % state.HEALTH_TOKEN.encode()
 
 

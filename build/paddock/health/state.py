@@ -118,7 +118,7 @@ class State:
         Raises:
             OSError: what was wrong with the last, when none takes it.
         """
-        *others, last = directories
+        *others, last = dict.fromkeys(directories)
         failed = []
         for directory in others:
             try:
