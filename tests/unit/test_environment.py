@@ -318,7 +318,9 @@ def test_a_setting_by_a_name_that_no_application_has(setting: Setting, secret: P
     valid |= {"HOST": "::1", "PORT": "90", "RELOAD_DIRS": "/tmp", "LOG_CONFIG": f"{secret}.json", "ROOT_PATH": "/api"}
     valid |= {"UVICORN_HEADERS": "{}", "BIND": "h:1", "METRICS_BIND": "h:1", "MAX_WORKER_MEMORY": "1GiB"}
     valid |= dict.fromkeys(("CERTFILE", "KEYFILE", "CA_CERTS"), str(secret))
-    valid |= dict.fromkeys(("READY_PATH", "HEALTHCHECK_PATH", "ACCESS_LOG_EXCLUDE", "REQUIRED_FILES"), str(secret))
+    valid |= dict.fromkeys(
+        ("READY_PATH", "LIVE_PATH", "HEALTHCHECK_PATH", "ACCESS_LOG_EXCLUDE", "REQUIRED_FILES"), str(secret)
+    )
     Path(f"{secret}.json").write_text("{}")
     text = valid.get(setting.name, setting.default or ("5" if isinstance(setting.parser, Integer) else "A"))
     (tmp_path / "value").write_text(text)
