@@ -96,6 +96,7 @@ class LoopWorker(BootingWorker):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         if not self.alive:
             return
+        self.begin()
         if self.access_log:
             self.access_log.serve_scopes(self.cfg.root_path, loop.call_soon)
         heart = loop.create_task(self.beat())
@@ -109,6 +110,9 @@ class LoopWorker(BootingWorker):
             # There are no more turns to wait for, and what holds a loop of uvloop's is never freed.
             if self.access_log:
                 self.access_log.later = None
+
+    def begin(self) -> None:
+        """Start what has to be there before the worker serves; signals are let in by now, which threads inherit."""
 
     async def end_tasks(self, tasks: set[asyncio.Task[Any]]) -> None:
         """Cancel what the application left running, and let it clean up."""

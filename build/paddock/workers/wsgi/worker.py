@@ -52,13 +52,15 @@ class ThreadWorker(LoopWorker):
     async def serve(self, server: Server) -> None:
         """Serve; at the end, wait for what the application does behind its answers."""
         self.pool.loop = asyncio.get_running_loop()
-        # A worker without any would only keep requests from others.
-        self.pool.start()
         await super().serve(server)
         while self.pool.busy and time.monotonic() < self.stop_by:  # noqa: ASYNC110 (the time ends it, too)
             await asyncio.sleep(0.02)
         # What holds a loop of uvloop's is never freed.
         self.pool.loop = None
+
+    def begin(self) -> None:
+        """Start a thread: a worker that finds no room for any would only keep requests from others."""
+        self.pool.start()
 
     def notify(self) -> None:
         """Tell the arbiter that the worker lives, and whether a thread hangs."""
