@@ -11,6 +11,8 @@ TOOLS = {"poetry": "poetry==2.5.1", "pdm": "pdm==2.29.4", "pipenv": "pipenv==202
 TOOLS_AS_OF = "2026-11-20"
 """The day whose newest releases those tools are run with, so that a build next year is the same."""
 
+CERTIFICATES = "ENV REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt"
+
 IGNORED = """\
 # Secrets, history, the host's packages, and what is made again: none of it belongs in the image.
 .env
@@ -91,6 +93,8 @@ def _install(project: Project) -> list[str]:
 
 def _build(project: Project, debian: list[str], whose: list[str]) -> str:
     lines = [*_questions(project), f"FROM paddock:{project.python} AS build", *_debian(debian, whose)]
+    if project.manager == "poetry":
+        lines += ["# Poetry reads no other variable for the certificates that it trusts.", CERTIFICATES]
     lines += ["# Before the source, so that this layer stays as it is until they change.", *_install(project)]
     lines += ["COPY --chown=10001:0 . ."]
     if project.installable and project.manager == "uv":
