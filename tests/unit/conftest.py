@@ -6,9 +6,11 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from gunicorn import config
 from hypothesis import settings
 
 from paddock.health import check
@@ -22,6 +24,21 @@ settings.register_profile("steady", deadline=None, derandomize=True, database=No
 settings.load_profile("steady")
 
 LOGGERS = (None, "shop", IMAGE, *SERVERS)
+
+
+@pytest.fixture
+def start_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Work in a directory, as a server that starts there with an empty environment; imports and paths are put back."""
+
+    def start(directory: Path) -> None:
+        monkeypatch.chdir(directory)
+        # Gunicorn takes the working directory of its own import.
+        monkeypatch.setattr(config.Chdir, "default", str(directory))
+        monkeypatch.setattr(os, "environ", {})
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        monkeypatch.setattr(sys, "modules", dict(sys.modules))
+
+    return start
 
 
 @pytest.fixture

@@ -26,17 +26,12 @@ Write = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def app(tmp_path: Path, start_in: Callable[[Path], None]) -> Path:
     """A working directory with an application; sys.path and the imported modules are put back."""
     directory = tmp_path / "app"
     directory.mkdir()
     (directory / "main.py").write_text("async def app(scope, receive, send): ...\n")
-    monkeypatch.chdir(directory)
-    # Gunicorn takes the working directory of its own import.
-    monkeypatch.setattr(config.Chdir, "default", str(directory))
-    monkeypatch.setattr(os, "environ", {})
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    start_in(directory)
     return directory
 
 

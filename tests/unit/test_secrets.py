@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -73,16 +72,12 @@ SECRET = [name for name in ALL if looks_secret(name)]
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def directory(tmp_path: Path, start_in: Callable[[Path], None]) -> Path:
     """A working directory with an application."""
     (tmp_path / "main.py").write_text(
         "def create(*args, **kwargs): return app\ndef app(environ, start_response): ...\n"
     )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(config.Chdir, "default", str(tmp_path))
-    monkeypatch.setattr(os, "environ", {})
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    start_in(tmp_path)
     return tmp_path
 
 

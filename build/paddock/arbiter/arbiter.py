@@ -152,7 +152,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             log.removeFilter(conceal)
         most = app.max_workers
         self.resizing = Resizing(most) if most else None
-        self.fitting = self.followed = self.num_workers
+        self.followed = self.num_workers
 
     def start(self) -> None:
         """Listen, and say so in the state file."""
@@ -458,10 +458,9 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             return
         if sizing := self.resizing.changed(time.monotonic()):
             self.log.info("The container's limits have changed. WORKERS=auto: %s", sizing.reason)
-            self.fitting = sizing.workers
         settled = all(is_ready(worker) and not worker.shared.leaving for worker in self.WORKERS.values())
-        if settled and len(self.WORKERS) == self.num_workers != self.fitting:
-            self.num_workers += 1 if self.fitting > self.num_workers else -1
+        if settled and len(self.WORKERS) == self.num_workers != self.resizing.workers:
+            self.num_workers += 1 if self.resizing.workers > self.num_workers else -1
             self.followed = self.num_workers
 
     def note_numbers(self) -> None:

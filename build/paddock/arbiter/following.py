@@ -21,7 +21,7 @@ class Resizing:
         """Take the most workers there may be, and what reads the limits."""
         self.max_workers = max_workers
         self.read = read
-        self.last = read()
+        self.workers = size(read(), max_workers).workers
         self.looked = float("-inf")
 
     def changed(self, now: float) -> Sizing | None:
@@ -29,6 +29,6 @@ class Resizing:
         if now - self.looked < LOOK_AT_LIMITS:
             return None
         self.looked = now
-        before, self.last = self.last, self.read()
-        sizing = size(self.last, self.max_workers)
-        return sizing if sizing.workers != size(before, self.max_workers).workers else None
+        sizing = size(self.read(), self.max_workers)
+        before, self.workers = self.workers, sizing.workers
+        return sizing if sizing.workers != before else None

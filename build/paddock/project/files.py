@@ -102,25 +102,25 @@ def _build(project: Project, debian: list[str], whose: list[str]) -> str:
     elif project.installable and project.manager != "none":
         lines += ["RUN uv pip install --no-deps --no-cache ."]
     if project.static:
-        values = " ".join(f"{name}={value}" for name, value in _placeholders(project))
         lines += [
             "# The settings are imported, and want what they insist on: for this command only.",
-            f"RUN {values}{' ' if values else ''}python manage.py collectstatic --no-input",
+            f"RUN {_placeholders(project)}python manage.py collectstatic --no-input",
         ]
     return "\n".join(lines) + "\n"
 
 
-def _placeholders(project: Project) -> list[tuple[str, str]]:
-    """Return a value for each variable that the settings insist on, which is good enough to import them."""
-    return [(name, "sqlite:////tmp/db" if "DATABASE" in name else PLACEHOLDER) for name in project.required]
+def _placeholders(project: Project) -> str:
+    """Return, to stand before a command, what is good enough for the variables that the settings insist on."""
+    values = {name: "sqlite:////tmp/db" if "DATABASE" in name else PLACEHOLDER for name in project.required}
+    return "".join(f"{name}={value} " for name, value in values.items())
 
 
 def _tests(project: Project) -> str:
     if not project.tests:
         return ""
     install = "uv sync --locked --no-cache" if project.manager == "uv" else f"{_tool('poetry')} install --no-root"
-    values = "".join(f"{name}={value} " for name, value in _placeholders(project))
-    return f"FROM build AS test\nRUN {install}\nRUN {values}python -m pytest -p no:cacheprovider {project.tests}\n"
+    run = f"{_placeholders(project)}python -m pytest -p no:cacheprovider {project.tests}"
+    return f"FROM build AS test\nRUN {install}\nRUN {run}\n"
 
 
 def _serve(project: Project, debian: list[str], whose: list[str]) -> str:

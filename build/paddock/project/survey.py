@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from paddock.application import finding
 from paddock.errors import StartError
+from paddock.processes import read_text
 
 PYTHONS = ("3.14", "3.13", "3.12", "3.15")
 """What there are images for, the one to prefer first."""
@@ -34,8 +36,6 @@ FRAMEWORKS = (
     "pyramid",
     "dash",
 )
-
-TEST_TOOLS = ("pytest", "pytest-django")
 
 PLACEHOLDER = "only-for-the-build"
 
@@ -91,23 +91,11 @@ def survey(directory: Path) -> Project:
     return project
 
 
-def normalized(name: str) -> str:
-    """Return a distribution's name as indexes compare it: https://packaging.python.org/specifications/name-normalization/"""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def _toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return tomllib.loads(read_text(file))
+    except ValueError:
         return {}
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _find_packages(project: Project, toml: dict[str, Any]) -> None:
@@ -117,14 +105,14 @@ def _find_packages(project: Project, toml: dict[str, Any]) -> None:
     for manager, lock in (("uv", "uv.lock"), ("poetry", "poetry.lock"), ("pdm", "pdm.lock")):
         if toml and (here / lock).is_file():
             project.manager, project.files = manager, ["pyproject.toml", lock]
-            project.packages = {normalized(each["name"]) for each in _toml(here / lock).get("package", [])}
+            project.packages = {canonicalize_name(each["name"]) for each in _toml(here / lock).get("package", [])}
             project.found.append(f"{manager}, as there is {lock}")
             return
     if (here / "Pipfile.lock").is_file():
         project.manager, project.files = "pipenv", ["Pipfile", "Pipfile.lock"]
         try:
             project.packages = {
-                normalized(name) for name in json.loads(_text(here / "Pipfile.lock")).get("default", {})
+                canonicalize_name(name) for name in json.loads(read_text(here / "Pipfile.lock")).get("default", {})
             }
         except ValueError:
             project.questions.append("Pipfile.lock cannot be read")
@@ -133,7 +121,7 @@ def _find_packages(project: Project, toml: dict[str, Any]) -> None:
     for name in ("requirements.txt", "requirements/production.txt", "requirements/prod.txt", "requirements/base.txt"):
         if (here / name).is_file():
             project.manager, project.files = "pip", _included(here, name)
-            text = "\n".join(_text(here / file) for file in project.files)
+            text = "\n".join(read_text(here / file) for file in project.files)
             project.packages = _named(text)
             project.hashed = "--hash=" in text
             project.found.append(f"pip, with{'' if project.hashed else 'out'} hashes, as there is {name}")
@@ -152,9 +140,12 @@ def _find_packages(project: Project, toml: dict[str, Any]) -> None:
 
 def _named(text: str) -> set[str]:
     """Return the distributions that lines begin with, and their extras as `psycopg-binary` for `psycopg[binary]`."""
-    found = set()
+    found: set[str] = set()
     for name, extras in re.findall(rf"^({DISTRIBUTION})(?:\[([^]]*)\])?", text, re.MULTILINE):
-        found |= {normalized(name), *(normalized(f"{name}-{extra.strip()}") for extra in extras.split(",") if extra)}
+        found |= {
+            canonicalize_name(name),
+            *(canonicalize_name(f"{name}-{extra.strip()}") for extra in extras.split(",") if extra),
+        }
     return found
 
 
@@ -163,7 +154,7 @@ def _included(directory: Path, name: str) -> list[str]:
     files = [name]
     for file in files:
         for match in re.finditer(
-            r"^(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", _text(directory / file), re.MULTILINE
+            r"^(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", read_text(directory / file), re.MULTILINE
         ):
             path = os.path.normpath(Path(file).parent / match[1])
             if path not in files and (directory / path).is_file():
@@ -173,7 +164,7 @@ def _included(directory: Path, name: str) -> list[str]:
 
 def _find_python(project: Project, toml: dict[str, Any]) -> None:
     """Find the Python: of .python-version, else the first image that the project allows."""
-    pinned = re.match(r"(?:cpython-)?(\d+\.\d+)", _text(project.directory / ".python-version").strip())
+    pinned = re.match(r"(?:cpython-)?(\d+\.\d+)", read_text(project.directory / ".python-version"))
     if pinned and pinned[1] in PYTHONS:
         project.python = pinned[1]
         project.found.append(f"Python {project.python}, as .python-version says")
@@ -227,7 +218,7 @@ def _look_at_django(project: Project) -> None:
         for source in finding.modules(project.directory).values()
         if "settings" in source.module.split(".") or source.file.parent.name == "settings"
     ]
-    text = "\n".join(_text(source.file) for source in sources)
+    text = "\n".join(read_text(source.file) for source in sources)
     for source in sources:
         if tree := source.tree():
             project.required += [name for name in _required(tree) if name not in project.required]
