@@ -35,6 +35,9 @@ LEISURE = {"GRACEFUL_TIMEOUT": "100"}
 
 APPS = Path(__file__).parent / "image" / "apps"
 
+UNASKED = {"test": ["NONE"]}
+"""Docker's health check costs as much as a test, and writes into its log."""
+
 UNREACHABLE = "nobody outside this container can reach it"
 """What is said of a server that listens on loopback alone, as few tests want it."""
 
@@ -43,15 +46,27 @@ NOISE = re.compile(r"\[(WARNING|ERROR|CRITICAL)\]|Traceback|Exception", re.IGNOR
 """What a log must not hold unless the test allows it."""
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show why a test was run again: CI tries twice, and what failed once may be the server's fault all the same."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"failed once: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
+
+
 def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Return the first true result of `condition`; fail the test, naming `what`, when there is none in time."""
+    """Return the first true result of `condition`; fail the test, naming `what`, when there is none in time.
+
+    It asks less and less often: asking takes time of the machine that what is waited for needs.
+    """
     deadline = time.monotonic() + patience
+    pause = 0.02
     while True:
         if result := condition():
             return result
         if time.monotonic() > deadline:
             pytest.fail(f"waited {patience:.0f} s in vain: {what}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.3)
 
 
 @dataclass(frozen=True)
@@ -130,33 +145,40 @@ class Container:
     def wait_ready(self) -> Container:
         """Wait until the server says that it serves; fail at once when the container ends."""
 
-        def ready() -> bool:
-            if "gunicorn: Ready" in self.logs():
-                return True
-            if not self.running:
-                pytest.fail(f"the container ended:\n{self.logs()}")
-            return False
-
-        wait_until(ready, "the server's readiness")
+        self.follow("gunicorn: Ready")
         return self
 
+    def follow(self, text: str) -> None:
+        """Read the log until it holds a text; fail when the container ends before."""
+        said = b""
+        stream = self.raw.logs(stream=True, follow=True)
+        try:
+            for part in stream:
+                said += part
+                if text.encode() in said:
+                    return
+        finally:
+            # The stream's own leaves the connection to the garbage collector.
+            stream._response.close()
+        pytest.fail(f"the container ended:\n{self.logs()}")
+
     def wait_healthy(self) -> Container:
-        """Wait until Docker calls the container healthy; fail at once when it ends."""
+        """Wait until the container is healthy, as Docker says or who asks in its place; fail at once when it ends."""
 
         def healthy() -> bool:
-            if self.health() == "healthy":
-                return True
             if not self.running:
                 pytest.fail(f"the container ended:\n{self.logs()}")
-            return False
+            return self.health() == "healthy"
 
         wait_until(healthy, "a healthy container")
         return self
 
     def health(self) -> str:
-        """Return what Docker thinks: starting, healthy or unhealthy."""
+        """Return what Docker thinks: starting, healthy or unhealthy; where it does not ask, what its check says."""
         self.raw.reload()
-        return str(self.raw.attrs["State"]["Health"]["Status"])
+        if found := self.raw.attrs["State"].get("Health"):
+            return str(found["Status"])
+        return self.attempt("paddock", "health").out.partition(":")[0]
 
     def wait_exit(self) -> int:
         """Wait for the end of the main process, and return its exit status."""
@@ -204,6 +226,29 @@ class Container:
     def signal(self, name: str) -> None:
         """Send a signal, such as HUP, to the main process."""
         self.raw.kill(signal=name)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Freeze all processes inside.
+
+        A version 1 cgroup refuses while one of them forks, such as a health check's:
+        https://github.com/opencontainers/runc/blob/main/libcontainer/cgroups/fs/freezer.go
+        """
+
+        def frozen() -> bool:
+            try:
+                self.raw.pause()
+            except docker.errors.APIError as error:
+                if "unable to freeze" not in str(error):
+                    raise
+                return False
+            return True
+
+        wait_until(frozen, "a container that is frozen")
+        try:
+            yield
+        finally:
+            self.raw.unpause()
 
     def assert_silent(self) -> None:
         """Fail when the log holds a warning, an error or a traceback that the test did not allow."""
@@ -284,7 +329,8 @@ def start(engine: docker.DockerClient, slim: str, removal: Removal) -> Iterator[
     """Start containers that are checked for silence, ended and soon removed when the test ends.
 
     `start("asgi.py", environment={…})` mounts `tests/image/apps/asgi.py` as `/app/main.py`; other keywords are those
-    of the Docker SDK's `run`. `image` is the slim one unless given; `allow` takes what the log may hold.
+    of the Docker SDK's `run`. `image` is the slim one unless given; `allow` takes what the log may hold. Docker does
+    not look after the server's health unless `healthcheck` says so, None that it does as the image tells it.
     """
     with starting(engine, slim, removal) as run:
         yield run
@@ -310,6 +356,7 @@ def starting(engine: docker.DockerClient, slim: str, removal: Removal) -> Iterat
             volumes[str(APPS / app)] = {"bind": "/app/main.py" if app.endswith(".py") else "/app", "mode": "ro"}
         if command is None:
             options["environment"] = LEISURE | options.get("environment", {})
+        options.setdefault("healthcheck", UNASKED)
         raw = engine.containers.create(image, command, volumes=volumes, **options)
         container = Container(raw).allow(*allow)
         containers.append(container)

@@ -84,13 +84,12 @@ def test_a_worker_is_healthy_while_it_works_and_only_then(race):
     works(web, worker)
 
     # A broker that is there and does not answer is the worst: no connection breaks.
-    redis.raw.pause()
-    assert web.post("/races", json=SPA).status_code == 503
-    assert web.get("/races/00000000-0000-0000-0000-000000000000").status_code == 503
-    wait_until(lambda: worker.health() == "unhealthy", "an unhealthy worker")
-    assert worker.run("paddock", "health") == "healthy: no Paddock server runs here, and nothing else is checked\n"
-    assert "answered GET /health with 200" in web.run("paddock", "health")
-    redis.raw.unpause()
+    with redis.paused():
+        assert web.post("/races", json=SPA).status_code == 503
+        assert web.get("/races/00000000-0000-0000-0000-000000000000").status_code == 503
+        wait_until(lambda: worker.health() == "unhealthy", "an unhealthy worker")
+        assert worker.run("paddock", "health") == "healthy: no Paddock server runs here, and nothing else is checked\n"
+        assert "answered GET /health with 200" in web.run("paddock", "health")
     works(web, worker)
 
     worker.signal("STOP")

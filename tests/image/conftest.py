@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from certificates import EC, PASSWORD, RSA, Certificates
-from conftest import APPS, Container
+from conftest import APPS, UNASKED, Container
 
 
 @pytest.fixture
@@ -42,9 +42,7 @@ def bystander(engine, slim, tmp_path_factory):
         path.mkdir(parents=True)
         path.chmod(0o755)
         volumes[str(path)] = {"bind": folder, "mode": "ro"}
-    raw = engine.containers.run(
-        slim, ["sleep", "infinity"], detach=True, volumes=volumes, healthcheck={"test": ["NONE"]}
-    )
+    raw = engine.containers.run(slim, ["sleep", "infinity"], detach=True, volumes=volumes, healthcheck=UNASKED)
     yield Container(raw), root
     raw.remove(force=True, v=True)
 

@@ -285,8 +285,7 @@ def test_lack_of_memory_is_said_with_limit_and_sizes(start):
 @pytest.mark.parametrize("app", ["asgi.py", "wsgi.py"])
 def test_workers_without_room_for_their_threads_wait_for_it(start, app):
     """Threads count as processes where those are limited; what serves goes on."""
-    room = {"pids_limit": 8, "healthcheck": {"test": ["NONE"]}}
-    container = start(app, environment={"WORKERS": "6"}, **room).allow("No worker can be started").wait_ready()
+    container = start(app, environment={"WORKERS": "6"}, pids_limit=8).allow("No worker can be started").wait_ready()
     container.wait_for_log("No worker can be started: .* It is tried again every")
     container.wait_for_log("Worker exiting")
 

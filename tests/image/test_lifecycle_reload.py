@@ -15,7 +15,7 @@ def reload(container):
     """Send HUP and wait until only new workers are there."""
     old = container.children()
     container.signal("HUP")
-    wait_until(lambda: not container.children() & old and len(container.children()) == len(old), "new workers")
+    wait_until(lambda: not container.children() & old and len(container.children()) >= len(old), "new workers")
 
 
 def refused(container, pattern):
@@ -255,9 +255,9 @@ def test_hung_startup_is_killed_and_explained(attempt):
 @pytest.mark.smoke
 def test_hung_import_after_a_reload(start, folder):
     folder.code(ASGI, "b'old'")
-    environment = {"WORKERS": "2", "BOOT_TIMEOUT": "8"}
+    # One worker: a second might import the newer code.
+    environment = {"WORKERS": "1", "BOOT_TIMEOUT": "8"}
     container = start(environment=environment, volumes=folder.volumes, allow=("",)).wait_ready()
-    wait_until(lambda: len(container.children()) == 2, "two workers")
     folder.code(ASGI, "b'newer'", "import time\ntime.sleep(600)")
     assert "BOOT_TIMEOUT=8" in refused(container, "old workers stay")
     assert container.get().text == "old"
