@@ -23,7 +23,7 @@ def tmpfs(target, mode):
 SHM_READ_ONLY = tmpfs("/dev/shm", 0o555)
 
 
-FIND = "find /dev/shm /run /tmp -maxdepth 1 -name 'paddock-*.state' 2>/dev/null || :"
+FIND = "find /dev/shm /run /run/paddock /tmp -maxdepth 1 -name 'paddock-*.state' 2>/dev/null || :"
 
 
 def worker_files(container):
@@ -194,3 +194,13 @@ def test_a_home_with_somebodys_files_stays(finish, mount):
     outcome = finish("asgi.py", ["sh", "-c", "cat $HOME/.netrc"], user=NOBODY, volumes=volumes, **HARDENED)
 
     assert outcome.out == "machine index\n"
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_directory_of_its_own_has_the_state_file(start, app):
+    options = {"tmpfs": {"/run/paddock": "mode=0700,uid=10001"}, "read_only": True}
+    container = ready(start(app, environment={"WORKERS": "1"}, **options))
+
+    assert worker_files(container) == ({"/dev/shm"}, {"/run/paddock"})
+    assert container.attempt("touch", "/run/paddock/x", user=NOBODY).status != 0
+    assert "healthy: 127.0.0.1" in container.run("paddock", "health", user="0")

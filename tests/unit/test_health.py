@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 
 import pytest
 
@@ -177,16 +177,37 @@ def test_ipv6(check: Check, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listener", "address"),
+    ("listener", "addresses"),
     [
-        (("0.0.0.0", 80), ("127.0.0.1", 80)),
-        (("::", 80), ("::1", 80)),
-        (("10.1.2.3", 80), ("10.1.2.3", 80)),
-        ("/run/s", "/run/s"),
+        (("0.0.0.0", 80), [("127.0.0.1", 80)]),
+        (("::", 80), [("::1", 80), ("127.0.0.1", 80)]),
+        (("10.1.2.3", 80), [("10.1.2.3", 80)]),
+        ("/run/s", ["/run/s"]),
     ],
 )
-def test_reachable(listener: Address, address: Address) -> None:
-    assert health.reachable(listener) == address
+def test_reachable(listener: Address, addresses: list[Address]) -> None:
+    assert health.reachable(listener) == addresses
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(1.0, 1), (60.0, 0)])
+def test_a_check_that_stood_still_asks_once_more(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, code: int
+) -> None:
+    serve(tmp_path, ("127.0.0.1", 80))
+    clock = SimpleNamespace(monotonic=lambda: asked * seconds)
+    asked = 0
+
+    def ask(server: State) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise health.UnhealthyError("no answer")
+        return "answered"
+
+    monkeypatch.setattr(health, "time", clock)
+    monkeypatch.setattr(health, "_ask", ask)
+
+    assert check()[0] == code
 
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])
@@ -376,8 +397,37 @@ def test_the_servers_of_other_containers_do_not_count(
     check: Check, process: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process(health.PACKAGE, "serve")
-    monkeypatch.setattr(health, "_mount_namespace", lambda _proc, process: process)
+    monkeypatch.setattr(health, "os", Namespaces(os.path.basename))
     assert check()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "code"), [(lambda _proc, _process: b"one", 1), (lambda _proc, process: process, 0)]
+)
+def test_where_namespaces_are_secret_cgroups_tell(
+    check: Check,
+    process: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    cgroups: Callable[[str, str], object],
+    code: int,
+) -> None:
+    def refuse(_path: str) -> str:
+        raise PermissionError
+
+    process(health.PACKAGE, "serve")
+    monkeypatch.setattr(health, "os", Namespaces(refuse))
+    monkeypatch.setattr(health, "_cgroups", cgroups)
+    assert check()[0] == code
+
+
+class Namespaces:
+    """The module os, but for what a process's mount namespace is."""
+
+    def __init__(self, namespace: Callable[[str], str]) -> None:
+        self.readlink = lambda path: namespace(path.removesuffix("/ns/mnt"))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
 
 
 @pytest.mark.parametrize(

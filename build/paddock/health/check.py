@@ -83,19 +83,18 @@ def check(environ: Mapping[str, str]) -> str:
             raise UnhealthyError("the server is starting")
         return NO_SERVER
     if found.phase == state.READY:
-        return _ask(found)
+        return _ask_patiently(found)
     if found.phase == state.DRAINING:
         raise UnhealthyError("the server is draining: it was told to stop")
     raise UnhealthyError(f"the server is {found.phase}")
 
 
 def find(environ: Mapping[str, str]) -> State | None:
-    """The state of the server that runs in this container, from the directories that `serve` chooses from."""
-    for directory in (environ.get("WORKER_TMP_DIR"), *state.DIRECTORIES):
-        if directory:
-            found = State.read(directory)
-            if found is not None and found.alive:
-                return found
+    """The state of the server that runs in this container, from where `serve` may have left it."""
+    for directory in state.directories(environ):
+        found = State.read(directory)
+        if found is not None and found.alive:
+            return found
     return None
 
 
@@ -104,10 +103,7 @@ def is_starting(proc: str = "/proc") -> bool:
 
     The processes of other containers can be seen where a pod shares its process namespace, hence the mount namespaces.
     """
-    own = _mount_namespace(proc, "self")
-    return any(
-        _is_server(arguments) and _mount_namespace(proc, process) == own for process, arguments in _processes(proc)
-    )
+    return any(_is_server(arguments) and _is_near(proc, process) for process, arguments in _processes(proc))
 
 
 def _is_server(arguments: list[str]) -> bool:
@@ -134,11 +130,34 @@ def _processes(proc: str) -> Iterator[tuple[str, list[str]]]:
                 continue
 
 
-def _mount_namespace(proc: str, process: str) -> str | None:
+def _is_near(proc: str, process: str) -> bool:
+    """Tell whether a process is of this container."""
     try:
-        return os.readlink(f"{proc}/{process}/ns/mnt")
+        return os.readlink(f"{proc}/{process}/ns/mnt") == os.readlink(f"{proc}/self/ns/mnt")
+    except PermissionError:
+        # Not even root is told of another user's in a container; cgroups everyone is.
+        return _cgroups(proc, process) == _cgroups(proc, "self")
     except OSError:
-        return None
+        return False
+
+
+def _cgroups(proc: str, process: str) -> bytes:
+    try:
+        with open(f"{proc}/{process}/cgroup", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _ask_patiently(server: State) -> str:
+    """Ask, and once more where the check itself stood still: its container was paused, or the machine suspended."""
+    begun = time.monotonic()
+    try:
+        return _ask(server)
+    except UnhealthyError:
+        if time.monotonic() - begun < 1.5 * TIME_LIMIT:
+            raise
+        return _ask(server)
 
 
 def _ask(server: State) -> str:
@@ -148,8 +167,7 @@ def _ask(server: State) -> str:
     """
     deadline = time.monotonic() + TIME_LIMIT
     refused: list[str] = []
-    for listener in server.listeners:
-        address = reachable(listener)
+    for address in [address for listener in server.listeners for address in reachable(listener)]:
         name = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
         name = name.replace("\0", "@")
         try:
@@ -167,12 +185,16 @@ def _ask(server: State) -> str:
     raise UnhealthyError("; ".join(refused) or "the server has no listener that can be asked")
 
 
-def reachable(listener: Address) -> Address:
-    """The address under which this container itself reaches a listener."""
+def reachable(listener: Address) -> list[Address]:
+    """The addresses under which this container itself may reach a listener.
+
+    That of every IPv6 address takes IPv4 too, which may be all that there is: https://man7.org/linux/man-pages/man7/ipv6.7.html
+    """
     if isinstance(listener, str):
-        return listener
+        return [listener]
     host, port = listener
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104
+    hosts = {"0.0.0.0": ["127.0.0.1"], "::": ["::1", "127.0.0.1"]}.get(host, [host])  # noqa: S104
+    return [(host, port) for host in hosts]
 
 
 def _connect(address: Address, deadline: float) -> socket.socket:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 Address = tuple[str, int] | str
 """Where a listener is bound: host and port, or the path of a Unix socket (a leading NUL makes it an abstract one)."""
@@ -25,10 +25,18 @@ LARGEST = 64 * 1024
 """Bytes beyond which a file is none of the server's."""
 
 DIRECTORIES = ("/dev/shm", "/run", "/tmp")  # noqa: S108
-"""Where the file and the workers' heartbeats live unless WORKER_TMP_DIR says so: the first that can be written.
+"""Where the workers' heartbeats live unless WORKER_TMP_DIR says so: the first that can be written.
 
 A disk is the last resort: where it is slow, workers look dead.
 """
+
+OWN_DIRECTORY = "/run/paddock"
+"""Where somebody may have mounted a directory for the server alone: /dev/shm is all containers' of a pod."""
+
+
+def directories(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Where the file may be, in the order in which it is looked for."""
+    return environ.get("WORKER_TMP_DIR") or OWN_DIRECTORY, *DIRECTORIES
 
 
 def path(directory: str) -> str:

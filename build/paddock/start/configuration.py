@@ -21,7 +21,7 @@ from paddock import packages
 from paddock.application import finding, kinds, loading
 from paddock.application.preload import Snapshot, freeze, inspect_after_import, sentence
 from paddock.errors import EXIT_CONFIG, EXIT_NO_ROOM, ConfigurationError, Problem, StartError, is_shortage, where
-from paddock.health.state import DIRECTORIES, State, listeners_of
+from paddock.health.state import State, directories, listeners_of
 from paddock.settings import app_module, certificates
 from paddock.settings.classes import LOGGER, STATSD_LOGGER, class_path
 from paddock.settings.environment import DEFAULT, Value, export_secrets, own, resolve
@@ -317,7 +317,7 @@ class Configuration(Application):  # type: ignore[misc]
     def announce(self, phase: str) -> None:
         """Tell the health check how far the start is, before there is an arbiter that does."""
         try:
-            self.state(phase, ()).write(self.cfg.worker_tmp_dir, *DIRECTORIES)
+            self.state(phase, ()).write(*directories())
         except OSError as error:
             self.warnings.append(f"the health check cannot work: {error}")
 
