@@ -6,6 +6,7 @@ import pytest
 
 from conftest import wait_until
 from load import Load
+from wire import answer, connect, received, request
 
 APPS = pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])
 
@@ -49,10 +50,11 @@ def test_closed_output(start, app, closed):
 
 @APPS
 @pytest.mark.parametrize("stream", ["1", "2"], ids=["stdout", "stderr"])
-def test_output_whose_reader_left(start, app, stream):
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_output_whose_reader_left(start, app, stream, form):
     """A pipe that nobody reads any more: every write fails with EPIPE."""
     script = f"mkfifo /tmp/p; head -c 1 </tmp/p >/dev/null & exec paddock serve {stream}>/tmp/p"
-    environment = {"WORKERS": "2", "LOG_LEVEL": "debug"}
+    environment = {"WORKERS": "2", "LOG_LEVEL": "debug", "LOG_FORMAT": form}
     container = start(app, ["-c", script], entrypoint="/bin/sh", environment=environment, allow=("",))
     wait_served(container)
     assert_serves(container)
@@ -198,10 +200,36 @@ def test_a_container_that_is_paused(start, app):
     workers = container.children()
     for _ in range(2):
         with Load(container.address, least=100, keep_alive=2, single=2, pause=0.02) as load:
-            container.raw.pause()
-            time.sleep(6)
-            container.raw.unpause()
+            with container.paused():
+                time.sleep(6)
             # Longer than TIMEOUT, and the arbiter's looks.
             time.sleep(5)
         assert load.report.lost == 0, f"\n{load.report}"
     assert container.children() == workers
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+@APPS
+def test_clients_of_a_container_that_is_paused(start, app, http):
+    """What they have sent meanwhile is heard before their time is over: for that nobody was there."""
+    environment = {"WORKERS": "1", "KEEP_ALIVE": "2", "REQUEST_HEAD_TIMEOUT": "2", "REQUEST_BODY_TIMEOUT": "2"}
+    container = start(app, environment=environment | {"UVICORN_HTTP": http}).wait_ready()
+    post = request("/post", "Content-Length: 4").replace(b"GET", b"POST")
+    with (
+        connect(container.address) as idle,
+        connect(container.address) as in_head,
+        connect(container.address) as in_body,
+    ):
+        idle.sendall(request("/"))
+        answer(idle)
+        in_head.sendall(request("/")[:-2])
+        in_body.sendall(post + b"ab")
+        with container.paused():
+            time.sleep(4)
+            idle.sendall(request("/"))
+            in_head.sendall(b"\r\n")
+            in_body.sendall(b"cd")
+        for client in (idle, in_head, in_body):
+            assert answer(client)[0].startswith("HTTP/1.1 200")
+        # And then it is over for who sends nothing.
+        assert received(idle) == b""

@@ -122,8 +122,11 @@ def test_max_requests(start, app):
 
 
 @APPS
-def test_max_worker_memory(start, app):
-    container = start(app, environment={"WORKERS": "2", "MAX_WORKER_MEMORY": "96MiB"}).wait_ready()
+@pytest.mark.parametrize(("most", "limit"), [("96MiB", None), ("auto", "320m")])
+def test_max_worker_memory(start, app, most, limit):
+    """Also of the container's limit, which no leak reaches."""
+    environment = {"WORKERS": "2", "MAX_WORKER_MEMORY": most}
+    container = start(app, environment=environment, mem_limit=limit).wait_ready()
     old = container.children()
     with Load(container.address, least=LEAST, paths=("/echo", "/echo", "/post", "/leak")) as load:
         wait_until(lambda: not container.children() & old, "new workers in the place of those that grew")

@@ -44,7 +44,7 @@ def small(start, mount):
     """A server whose worker the kernel would kill if it held a few of the largest messages."""
     volumes = mount("/app/main.py", ECHO)
     environment = {"WORKERS": "1", "UVICORN_LIFESPAN": "off"}
-    limits = {"mem_limit": "160m", "memswap_limit": "160m", "healthcheck": {"test": ["NONE"]}}
+    limits = {"mem_limit": "160m", "memswap_limit": "160m"}
     return start(volumes=volumes, environment=environment, **limits).wait_ready()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.settings.sizing import Resources, read_limits, size
+from paddock.settings.sizing import Resources, read_limits, share, size
 
 GIB = 1024**3
 MIB = 1024**2
@@ -205,3 +205,14 @@ def test_the_reason_names_what_decided(limits: Resources, max_workers: int, reas
 )
 def test_workers(limits: Resources, max_workers: int, workers: int) -> None:
     assert size(limits, max_workers).workers == workers
+
+
+@pytest.mark.parametrize(
+    ("memory", "workers", "each"), [(512 * MIB, 1, 230 * MIB), (512 * MIB, 2, 153 * MIB), (8 * GIB, 8, 819 * MIB)]
+)
+def test_workers_and_one_more_share_the_memory(memory: int, workers: int, each: int) -> None:
+    assert each <= (share(memory, workers) or 0) < each + MIB
+
+
+def test_without_a_limit_there_is_nothing_to_share() -> None:
+    assert share(None, 2) is None

@@ -25,7 +25,7 @@ from paddock.arbiter.memory import OomCounter, Sizes, explain, is_memory_short
 from paddock.arbiter.watcher import Watcher, leaving_it_to_the_arbiter
 from paddock.ending import QUICK_TIMEOUT, end_by
 from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_ROOM, ConfigurationError, Problem
-from paddock.health.state import DIRECTORIES, DRAINING, READY, STARTING
+from paddock.health.state import DRAINING, READY, STARTING, directories
 from paddock.logs.statsd import StatsdLogger
 from paddock.metrics.board import Board, leaving_the_board
 from paddock.metrics.tally import EXIT, MEMORY, RECYCLED, RELOAD, SIGNAL, TIMEOUT
@@ -688,7 +688,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
     def write_state(self, phase: str) -> None:
         """Tell the health check how far the server is, and where to ask."""
         try:
-            self.app.state(phase, self.LISTENERS).write(self.cfg.worker_tmp_dir, *DIRECTORIES)
+            self.app.state(phase, self.LISTENERS).write(*directories())
         except OSError as error:
             self.log.warning("The health check cannot work: %s", error)
 

@@ -68,6 +68,14 @@ def size(limits: Resources, max_workers: int) -> Sizing:
     return Sizing(workers, f"{_count(workers, 'worker')}, set by {decided_by}: {', '.join(facts)}")
 
 
+def share(memory: int | None, workers: int) -> int | None:
+    """Return how many bytes each of so many workers may hold where the container may hold `memory`; None for no limit.
+
+    A tenth is the arbiter's and the page cache's; and there is one worker more while one is replaced.
+    """
+    return memory * 9 // (10 * (workers + 1)) if memory else None
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

@@ -202,10 +202,11 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "MAX_WORKER_MEMORY",
-        Size(16 * MEBIBYTE),
+        Either(AUTO, Size(16 * MEBIBYTE)),
         None,
         PROCESSES,
-        "A worker that holds more resident memory than this, such as `512MiB`, is replaced gracefully. Unset: never.",
+        "A worker that holds more resident memory than this, such as `512MiB`, is replaced gracefully. `auto`: nine "
+        "tenths of the container's limit, shared by the workers and one that is to replace another. Unset: never.",
     ),
     Setting(
         "BOOT_TIMEOUT",
@@ -238,7 +239,8 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         PROCESSES,
         "Where heartbeats and the state file live. Unset: the first of `/dev/shm`, `/run` and `/tmp` that can be "
-        "written; a disk would make workers look dead when it is slow.",
+        "written, the state file in `/run/paddock` where that is mounted; a disk would make workers look dead when it "
+        "is slow.",
         sets="worker_tmp_dir",
     ),
     Setting(

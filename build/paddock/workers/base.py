@@ -27,7 +27,8 @@ from paddock.logs.statsd import StatsdLogger
 from paddock.metrics.slots import Counter
 from paddock.processes import forget_handlers
 from paddock.settings.environment import own
-from paddock.settings.table import SHUTDOWN_SHARE
+from paddock.settings.sizing import read_limits, share
+from paddock.settings.table import AUTO, SHUTDOWN_SHARE
 from paddock.workers.shared import (
     SERVED_ENOUGH,
     TOO_LARGE,
@@ -70,6 +71,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
     """What it shares with the image's arbiter."""
     memory: ResidentMemory | None = None
     """What this worker holds, with MAX_WORKER_MEMORY."""
+    most_memory = 0
+    """Bytes that it may hold."""
     draining = False
     hurried = False
     accept_until = 0.0
@@ -103,7 +106,8 @@ class BootingWorker(Worker):  # type: ignore[misc]
 
     def load_wsgi(self) -> None:
         """Import the application, find out what it is, and `adopt` it."""
-        if own(self.cfg, "max_worker_memory"):
+        self.most_memory = most_memory(self.cfg)
+        if self.most_memory:
             self.memory = ResidentMemory()
         super().load_wsgi()
         self.watchdog = Watchdog(self.cfg.timeout, file=descriptor(self))
@@ -135,7 +139,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
             self.access_log.flush(patience=0)
         if self.requests() >= self.max_requests:
             self.ask_for_replacement(SERVED_ENOUGH)
-        if self.memory and self.memory.read() > own(self.cfg, "max_worker_memory"):
+        if self.memory and self.memory.read() > self.most_memory:
             self.ask_for_replacement(TOO_LARGE)
 
     def requests(self) -> int:
@@ -229,6 +233,12 @@ def ignore_stop_signals() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+
+
+def most_memory(cfg: Any) -> int:
+    """Return how many bytes a worker may hold by MAX_WORKER_MEMORY; 0 for no limit."""
+    given = own(cfg, "max_worker_memory")
+    return (share(read_limits().memory, cfg.workers) if given == AUTO else given) or 0
 
 
 class ResidentMemory:

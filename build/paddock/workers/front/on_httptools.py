@@ -328,11 +328,9 @@ class HttpTools(Limited, HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if its time is over."""
-        self.timeout_keep_alive_task = None
         if self.idle_since is None:
-            return
-        left = self.idle_since + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
+            self.timeout_keep_alive_task = None
+        elif (left := self.idle_since + self.timeout_keep_alive - self.loop.time()) > 0:
             self.set_timer(left)
         else:
             super().timeout_keep_alive_handler()

@@ -19,6 +19,7 @@ from paddock.http.limits import BODY_RATE, CLOSE_LINGER, PHRASES, Limits, answer
 from paddock.http.record import Observers
 from paddock.start.messages import Seldom
 from paddock.workers.front.delivery import Delivery, acknowledged
+from paddock.workers.watchdog import PAUSE
 
 HEAD = "head"
 BODY = "body"
@@ -54,28 +55,48 @@ else:
 
 
 class Clock:
-    """When to look at which connection: one timer for all of them, because one for each costs more than the rest."""
+    """When to look at which connection: one timer for all of them, because one for each costs more than the rest.
+
+    It stands still while the process does, in a container that is paused or a machine that is suspended, and for as
+    long as the application blocks the loop: what a client has sent meanwhile waits in the kernel.
+    """
 
     def __init__(self) -> None:
         self.due: dict[Limited, float] = {}
-        self.running = False
+        self.sweeping: asyncio.TimerHandle | None = None
+        self.stood = 0.0
+        """Seconds for which it stood still."""
+
+    def time(self, loop: asyncio.AbstractEventLoop) -> float:
+        """Return the time, in seconds since some moment of the past."""
+        return loop.time() - self.stood
 
     def set(self, connection: Limited, due: float) -> None:
-        """Look at `connection` at the loop's time `due`, or before."""
+        """Look at `connection` at the time `due`, or before."""
         self.due[connection] = min(due, self.due.get(connection, due))
-        if not self.running:
-            self.running = True
-            connection.loop.call_later(SWEEP, self.sweep, connection.loop)
+        if not self.sweeping:
+            self.sweep_later(connection.loop)
+
+    def sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look in a moment."""
+        self.sweeping = loop.call_later(SWEEP, self.sweep, loop)
 
     def sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at those whose time has come."""
-        now = loop.time()
+        self.stood += lateness(self.sweeping, loop)
+        now = self.time(loop)
         for connection in [connection for connection, due in self.due.items() if due <= now]:
             del self.due[connection]
             connection.look(now)
-        self.running = bool(self.due)
-        if self.running:
-            loop.call_later(SWEEP, self.sweep, loop)
+        self.sweeping = None
+        if self.due:
+            self.sweep_later(loop)
+
+
+def lateness(timer: asyncio.TimerHandle | None, loop: asyncio.AbstractEventLoop) -> float:
+    """Return for how many seconds nothing ran when `timer` should have; 0.0 for what a busy machine is late by."""
+    late = loop.time() - timer.when() if timer else 0.0
+    return late if late > PAUSE else 0.0
 
 
 class Flow(FlowControl):
@@ -145,7 +166,7 @@ class Limited(Base):
         super().connection_made(transport)
         self.flow = Flow(transport)
         self.delivery = Delivery()
-        self.watch(HEAD, self.accepted)
+        self.watch(HEAD, self.accepted - self.clock.stood)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
@@ -174,7 +195,7 @@ class Limited(Base):
         elif stage != self.watched:
             self.watch(stage)
         elif stage is BODY:
-            self.came_at = self.loop.time()
+            self.came_at = self.clock.time(self.loop)
             self.came += size
 
     def stage(self) -> str | None:
@@ -191,7 +212,7 @@ class Limited(Base):
             return False
         if self.stage() is BODY and cycle is self.cycle:
             return False
-        self.half_closed, self.taken_then = self.loop.time(), acknowledged(self.transport)
+        self.half_closed, self.taken_then = self.clock.time(self.loop), acknowledged(self.transport)
         self.clock.set(self, self.half_closed + HALF_CLOSED)
         return True
 
@@ -212,6 +233,14 @@ class Limited(Base):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, unless its client had no time in which it was heard."""
+        if lateness(self.timeout_keep_alive_task, self.loop):
+            self.timeout_keep_alive_task = None
+            self.keep_idle()
+        else:
+            super().timeout_keep_alive_handler()
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
         """Leave the connection to the WebSocket protocol, which has timeouts of its own.
@@ -241,7 +270,7 @@ class Limited(Base):
     def watch(self, stage: str, since: float | None = None) -> None:
         """Count the time of `stage`, from now unless it began before."""
         self.watched = stage
-        self.since = self.came_at = self.loop.time() if since is None else since
+        self.since = self.came_at = self.clock.time(self.loop) if since is None else since
         self.came, self.glanced = 0, False
         if allowed := self.allowed(stage):
             self.clock.set(self, self.since + allowed)
@@ -300,7 +329,7 @@ class Limited(Base):
         """Look at the answers now and then, until there is none that the client has not taken."""
         if allowed := self.limits.response_timeout:
             self.follows = True
-            self.clock.set(self, self.loop.time() + allowed / LOOKS)
+            self.clock.set(self, self.clock.time(self.loop) + allowed / LOOKS)
 
     def look_at_answer(self, now: float) -> None:
         """Cut a client off that takes nothing of its answer."""

@@ -31,6 +31,7 @@ from paddock.settings.environment import own
 from paddock.settings.table import BY_KEY, UVICORN
 from paddock.start.checks import nested_loop
 from paddock.workers.base import IDLE_LINGER, STOP_SIGNALS, BootingWorker, ignore_stop_signals
+from paddock.workers.front.fragments import websocket_class
 from paddock.workers.front.implementations import observe, protocol_class
 from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
 from paddock.workers.front.server import Server
@@ -56,7 +57,7 @@ class LoopWorker(BootingWorker):
             workers=1,
             log_config=None,
             http=protocol_class(cfg.uvicorn_http, Limits.of(cfg)),
-            ws=cfg.uvicorn_ws,
+            ws=websocket_class(cfg.uvicorn_ws),
             lifespan=cfg.uvicorn_lifespan,
             loop=cfg.uvicorn_loop,
         )
@@ -149,6 +150,7 @@ class LoopWorker(BootingWorker):
         pause = min(1.0, self.timeout / 2) if self.timeout else 1.0
         # What the import did, the first worker has said.
         said = bool(nested_loop(self.cfg, self.kind))
+        slot, loop = self.shared and self.shared.slot, asyncio.get_running_loop()
         while True:
             self.notify()
             if not said and (warnings := nested_loop(self.cfg, self.kind)):
@@ -160,7 +162,10 @@ class LoopWorker(BootingWorker):
             if not self.alive and not (self.server and self.server.should_exit):
                 # Gunicorn's reloader says it so, too: it runs in a thread and knows no event loop.
                 os.kill(os.getpid(), signal.SIGTERM)
+            due = loop.time() + pause
             await asyncio.sleep(pause)
+            if slot:
+                slot.lag = max(0.0, loop.time() - due)
 
     def requests(self) -> int:
         """Return how many requests the worker has served."""
@@ -216,7 +221,8 @@ class LoopWorker(BootingWorker):
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
         # Believing proxies and counting requests are not left to Uvicorn.
-        return options | {"http": self.protocol(options["http"]), "proxy_headers": False, "limit_concurrency": None}
+        options |= {"http": self.protocol(options["http"]), "ws": websocket_class(options["ws"])}
+        return options | {"proxy_headers": False, "limit_concurrency": None}
 
     def protocol(self, http: str) -> Any:
         """Return what Uvicorn shall take for a value of UVICORN_HTTP."""

@@ -65,6 +65,8 @@ class ThreadWorker(LoopWorker):
     def notify(self) -> None:
         """Tell the arbiter that the worker lives, and whether a thread hangs."""
         super().notify()
+        if slot := self.shared and self.shared.slot:
+            slot.busy = self.pool.busy
         if self.timeout and not self.stuck and self.watchdog.longest() > self.timeout:
             self.give_way()
 
