@@ -184,7 +184,12 @@ def test_the_dashboard_is_whole():
     assert dashboard["uid"] == "paddock"
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    assert {panel["datasource"]["uid"] for panel in panels} == {source["datasources"][0]["uid"]}
+    # Whoever imports it chooses a data source; here there is one.
+    assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+    assert {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"} in dashboard[
+        "templating"
+    ]["list"]
+    assert [row["type"] for row in source["datasources"]] == ["prometheus"]
     taken = {
         (p["gridPos"]["x"] + x, p["gridPos"]["y"] + y)
         for p in panels

@@ -27,7 +27,9 @@ NAMES = {
     "paddock_worker_restarts": "counter",
     "paddock_worker_resident_memory_bytes": "gauge",
     "paddock_worker_age_seconds": "gauge",
+    "paddock_event_loop_lag_seconds": "gauge",
     "paddock_threads": "gauge",
+    "paddock_threads_busy": "gauge",
     "paddock_start_time_seconds": "gauge",
     "paddock_build": "info",
     "paddock_config": "info",
@@ -55,7 +57,7 @@ def figures() -> Figures:
     slots, workers = Slots(), WorkerCounts()
     slot = slots.take()
     slot.occupy(os.getpid(), 1.0)
-    slot.threads = 4
+    slot.threads, slot.busy, slot.lag = 4, 3, 0.25
     slots.take().occupy(2**22 + 1, 1.0)
     counter = Counter(slot)
     for method, status, seconds in (("GET", 200, 0.004), ("GET", 200, 0.2), ("GET", 503, 45.0), ("BREW", 418, 0.001)):
@@ -116,7 +118,9 @@ def test_the_values(figures: Figures, openmetrics: bool) -> None:
     assert value("paddock_worker_resident_memory_bytes", worker="0") > 10 * 2**20
     assert len(families["paddock_worker_resident_memory_bytes"].values) == 1, "of processes that there are"
     assert value("paddock_worker_age_seconds", worker="0") > 1
+    assert value("paddock_event_loop_lag_seconds", worker="0") == 0.25
     assert value("paddock_threads") == 4
+    assert value("paddock_threads_busy") == 3
     assert value("paddock_start_time_seconds") == 1234.5
     info = "paddock_config" if openmetrics else "paddock_config_info"
     assert value("paddock_config_info", info, timeout="30", bind='a\\b"c\nd') == 1

@@ -89,19 +89,24 @@ class Figures:
         for reason in REASONS:
             restarts.add(self.workers[reason], reason=reason)
         yield restarts
-        threads = 0
+        threads = busy = 0
         memory = Family("paddock_worker_resident_memory_bytes", "gauge", "Resident memory of the worker in a slot.")
         age = Family("paddock_worker_age_seconds", "gauge", "Time since the worker in a slot was forked.")
+        lag = Family("paddock_event_loop_lag_seconds", "gauge", "How late an event loop was, a second ago or less.")
         now = time.monotonic()
         for slot in self.slots.all:
             pid, born = slot.pid, slot.born
             if pid and (size := resident(pid)):
                 threads += slot.threads
+                busy += slot.busy
                 memory.add(size, worker=str(slot.number))
                 age.add(round(now - born, 3), worker=str(slot.number))
+                lag.add(round(slot.lag, 6), worker=str(slot.number))
         yield memory
         yield age
+        yield lag
         yield _gauge("paddock_threads", "Threads that serve requests; none with an event loop.", threads)
+        yield _gauge("paddock_threads_busy", "Those at work, a second ago or less.", busy)
 
     def of_server(self) -> Iterator[Family]:
         """Yield what stays the same."""

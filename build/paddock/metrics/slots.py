@@ -42,9 +42,10 @@ LINE = 64 // CELL
 CELLS = -(-(FIRST_ROW + ROW * len(METHODS)) // LINE) * LINE
 """Those of a slot, behind its header."""
 
-PID, BORN, THREADS = range(3)
+PID, BORN, THREADS, AT_WORK, LAG = range(5)
 SLOT_HEADER = LINE
-"""The header of a slot: the worker's pid (0 for none), its monotonic time of birth, the threads that serve WSGI."""
+"""The header of a slot: the worker's pid (0 for none), its monotonic time of birth, the threads that serve WSGI, how
+many of them are at work, and by how many seconds the event loop was late."""
 
 SLOTS_AT_ONCE = 32
 """Slots that are made at once: memory that nobody has written to costs nothing."""
@@ -80,6 +81,26 @@ class Slot:
         """Say it, in the worker."""
         self.whole[THREADS] = number
 
+    @property
+    def busy(self) -> int:
+        """How many of those threads were at work when the worker last looked, once a second."""
+        return self.whole[AT_WORK]
+
+    @busy.setter
+    def busy(self, number: int) -> None:
+        """Say it, in the worker."""
+        self.whole[AT_WORK] = number
+
+    @property
+    def lag(self) -> float:
+        """By how many seconds the event loop was late when the worker last looked, once a second."""
+        return self.real[LAG]
+
+    @lag.setter
+    def lag(self, seconds: float) -> None:
+        """Say it, in the worker."""
+        self.real[LAG] = seconds
+
     def occupy(self, pid: int, born: float) -> None:
         """Say, in the arbiter, who is in the slot."""
         self.real[BORN] = born
@@ -87,7 +108,8 @@ class Slot:
 
     def vacate(self) -> None:
         """Say, in the arbiter, that the worker has ended: nothing of it is in flight any more."""
-        self.whole[PID] = self.whole[THREADS] = 0
+        self.whole[PID] = self.whole[THREADS] = self.whole[AT_WORK] = 0
+        self.real[LAG] = 0.0
         self.cells[BEGUN] = self.cells[ENDED]
 
 
