@@ -117,3 +117,27 @@ def test_what_was_no_request_has_a_client_and_an_id(serve, app, http):
     (line,) = records(container, "- 400")
     assert line["client"] == here
     assert MADE.fullmatch(line["request_id"])
+
+
+@pytest.mark.parametrize("line", ["default", "%(U)s"])
+@BOTH
+def test_the_clients_trace_is_in_the_log(serve, app, line):
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    container = serve(app, ACCESS_LOG_FORMAT=line)
+    container.get("/plain")
+    container.get("/traced", headers={"traceparent": f"00-{trace}-{span}-01"})
+
+    (without,), (traced,) = records(container, "/plain"), records(container, "/traced")
+    assert not {"trace_id", "span_id"} & without.keys()
+    assert (traced["trace_id"], traced["span_id"]) == (trace, span)
+    wait_until(lambda: trace in {line.get("trace_id") for line in records(container, "served")}, "the trace")
+
+
+def test_opentelemetrys_trace_is_in_the_log(start, tools):
+    environment = {"WORKERS": "1", "LOG_FORMAT": "json", "APP_MODULE": "apps.opentelemetry:traced"}
+    container = start(image=f"{tools}:kinds", environment=environment, allow=("in a span",)).wait_ready()
+    seen = container.get().json()
+
+    (line,) = records(container, "in a span")
+    assert (line["trace_id"], line["span_id"]) == (seen["trace_id"], seen["span_id"])
+    assert MADE.fullmatch(line["trace_id"])

@@ -30,8 +30,9 @@ from paddock.workers.front.cycle import Asked
 
 PROPERTY = settings(max_examples=300)
 
-NAMES = st.sampled_from((b"referer", b"user-agent", b"x-request-id", b"authorization", b"x-other"))
+NAMES = st.sampled_from((b"referer", b"user-agent", b"x-request-id", b"authorization", b"x-other", b"traceparent"))
 VALUES = st.binary(max_size=40) | st.sampled_from((b'"', b"\\", b"\r\n", b"\xff\xfe", "é".encode(), b"\xed\xa0\x80"))
+VALUES |= st.just(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 """Header fields' values: lone surrogates and invalid UTF-8 as well."""
 
 PATHS = st.binary(max_size=20).map(lambda tail: b"/" + tail)

@@ -13,7 +13,7 @@ from typing import Any
 
 from gunicorn import glogging
 
-from paddock.http import ids
+from paddock.http import ids, traces
 from paddock.http.record import Record
 from paddock.logs.atoms import ATOMS, compiled, function_of, readable, request_line
 from paddock.logs.fast import scope_line, scope_object
@@ -177,7 +177,7 @@ class AccessLog:
         fields = {**head(), "message": self.text(record, most)}
         if request_id := self.request_id(record):
             fields["request_id"] = cut(request_id, most)
-        return encode(fields)
+        return encode(fields | traces.of_field(record.field(traces.PARENT)))
 
     def object(self, record: Record, most: int | None = None) -> str:
         """Return a JSON object with everything that is known of the record."""
@@ -205,7 +205,7 @@ class AccessLog:
         for key in ("referer", "user_agent", "request_id"):
             if value := found[key]:
                 found[key] = readable(value)
-        return found
+        return found | traces.of_field(record.field(traces.PARENT))
 
     def request_id(self, record: Record) -> str | None:
         """Return the record's id, if it has one."""

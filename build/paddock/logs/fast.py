@@ -13,6 +13,7 @@ from os import getpid
 from time import time
 from typing import Any
 
+from paddock.http import traces
 from paddock.logs.atoms import local_time, user
 from paddock.settings.log_line import CONVERSION, HEADER_ATOM
 from paddock.text.formats import iso
@@ -118,6 +119,10 @@ def scope_object(logger: str, root_path: str, id_field: str, slow: Callable[[Any
         client = (scope["client"] or ("",))[0]
         referer, agent = fields.get(b"referer"), fields.get(b"user-agent")
         request_id = x.request_id.encode() or fields.get(id_key)
+        trace = ""
+        if b"traceparent" in fields:
+            ids = traces.of_field(fields[b"traceparent"].decode("latin-1"))
+            trace = "".join(f', "{name}": "{value}"' for name, value in ids.items())
         asked = f"{method} {path}?{query} HTTP/{version}" if query else f"{method} {path} HTTP/{version}"
         given = ((referer or b"") + (agent or b"") + (request_id or b"")).decode("latin-1")
         if "%" in path or len(fields) != len(headers) or not harmless(asked + client + given):
@@ -127,7 +132,8 @@ def scope_object(logger: str, root_path: str, id_field: str, slow: Callable[[Any
             f'"client": {quoted(client)}, "method": {quoted(method)}, '
             f'"path": {quoted(path)}, "query": {quoted(query)}, "protocol": "HTTP/{version}", '
             f'"status": {x.status}, "bytes": {x.sent}, "duration": {round(x.seconds, 6)!r}, '
-            f'"referer": {optional(referer)}, "user_agent": {optional(agent)}, "request_id": {optional(request_id)}}}'
+            f'"referer": {optional(referer)}, "user_agent": {optional(agent)}, '
+            f'"request_id": {optional(request_id)}{trace}}}'
         )
 
     return line

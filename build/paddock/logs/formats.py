@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from paddock.http import ids
+from paddock.http import ids, traces
 from paddock.text.formats import ObjectFormatter, TextFormatter
 
 __all__ = ["JsonFormatter", "TextFormatter", "formatter"]
 
 
 class JsonFormatter(ObjectFormatter):
-    """A line for machines, with the id of the request that is being served."""
+    """A line for machines, with the id of the request that is being served, and of its trace."""
 
     def context(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Return the request's id, if there is one, and the record has none of its own."""
-        request_id = ids.current()
-        return {"request_id": request_id} if request_id and "request_id" not in vars(record) else {}
+        """Return the ids that there are, but for those that the record has of its own."""
+        found = {"request_id": ids.current(), **traces.current()}
+        return {name: value for name, value in found.items() if value and name not in vars(record)}
 
 
 def formatter(log_format: str) -> logging.Formatter:
