@@ -126,11 +126,12 @@ def raising_signals() -> Iterator[None]:
 
 def check(arguments: list[str]) -> int:
     """Validate everything, import the application, and say what it is; no start hooks, nothing listens."""
+    from paddock.start import checks  # 170 ms
     from paddock.start.configuration import Configuration  # 170 ms
 
     server = Configuration([word for word in arguments if word != "--packages"], os.environ)
     _, kind = server.load_application()
-    for warning in server.warnings + server.late_warnings(kind):
+    for warning in server.warnings + server.late_warnings(kind) + checks.left_in_image():
         say(logging.WARNING, warning)
     print(server.summary(kind))
     if "--packages" in arguments:

@@ -128,3 +128,19 @@ def test_a_secret_as_a_file(start, mount):
     container = start("asgi.py", environment=environment, volumes=mount("/run/secrets/db_password", "hunter2\n"))
 
     assert container.wait_ready().get().json()["environ"]["DB_PASSWORD"] == "hunter2"
+
+
+def test_what_should_not_be_in_an_image(finish, mount, project):
+    """Only of a copy: a developer's own folder has its .env and its .git."""
+    files = {"main.py": ASGI, ".env": "", ".git/HEAD": ""}
+    assert ".dockerignore" not in finish(command=["check"], volumes=project(files)).err
+
+    copied = {f"/app/{name}": text for name, text in files.items()}
+    volumes = {}
+    for path, text in copied.items():
+        volumes |= mount(path, text)
+    said = finish(command=["check"], volumes=volumes).err
+    assert [name for name in (".env", ".git") if f"{name} is in /app, for everyone who has the image" in said] == [
+        ".env",
+        ".git",
+    ]

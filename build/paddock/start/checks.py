@@ -60,6 +60,17 @@ def warnings(cfg: Any, origins: Origins) -> list[str]:
     return [*_cleartext(cfg), *_loopback(cfg, origins), *_foreign(cfg), *_ignored(cfg), *_little_time(cfg), *no_effect]
 
 
+def left_in_image(folder: str = ".") -> list[str]:
+    """Return warnings of what `COPY . .` without a .dockerignore has brought into `folder`; none of a mounted one."""
+    if os.path.ismount(folder):
+        return []
+    return [
+        f"{name} is in {os.path.abspath(folder)}, for everyone who has the image: name it in .dockerignore"
+        for name in (".env", ".git")
+        if os.path.exists(os.path.join(folder, name))
+    ]
+
+
 def _foreign(cfg: Any) -> Iterator[str]:
     """Say what is lost with a worker class of somebody else's."""
     name = short_name(cfg.worker_class_str)
