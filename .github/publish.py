@@ -1,7 +1,8 @@
 """Publish the images: build and push them under a tag of their commit, then give those same bytes their tags.
 
 `./dev publish` runs it, and so does the release workflow, with the tests of the image between the two steps. A tag that
-holds a version is set once and never again; the others move only when everything has been pushed, all of them or none.
+holds a whole version is set once and never again; what a rebuild brings has the date behind it. The others move only
+when everything has been pushed, all of them or none; never back, and never to a pre-release.
 """
 
 from __future__ import annotations
@@ -9,12 +10,29 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+
+TRIES = 3
+"""How often a registry is asked for the base before it is given up."""
+
+PAUSE = 5.0
+"""Seconds between two tries."""
+
+STAND_IN = "localhost/"
+"""What the names of images begin with that no registry has: ./dev base makes such a base where none answers."""
+
+LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
+
+FINAL = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+"""A version that is no pre-release."""
 
 QUIETLY = ("--progress=quiet", "--prefer-index=false")
 """How imagetools makes a tag of a digest, and not of an index around it."""
@@ -93,22 +111,41 @@ def platforms(found: dict) -> set[str]:
     return {each["digest"] for each in inside if "vnd.docker.reference.type" not in each.get("annotations", {})}
 
 
-def pinned_base(python: str) -> str:
-    """Return the base image with its digest; without one when it comes from no registry."""
+def pinned_base(python: str, image: str, unpinned: bool) -> str:
+    """Return the base image with its digest, for what is published as `image`.
+
+    Raises:
+        PublishError: when it has none, unless it may be `unpinned` or is a stand-in for a registry of this machine's.
+    """
     base = os.environ.get("BASE_IMAGE", "python:{python}-slim-trixie").replace("{python}", python)
-    try:
-        found = manifest(base)
-    except PublishError as error:
-        print(f"publish: the base is not pinned, no registry answers for it: {error}", file=sys.stderr)
+    if base.startswith(STAND_IN):
+        if not LOOPBACK.match(image):
+            raise PublishError(f"{base} is a stand-in for a base that no registry had, and {image} is for others")
         return base
-    return f"{base}@{found['digest']}" if found else base
+    reason = f"{base}: no such image"
+    for tries in range(1, TRIES + 1):
+        try:
+            if found := manifest(base):
+                return f"{base}@{found['digest']}"
+            break
+        except PublishError as error:
+            reason = str(error)
+            if tries < TRIES:
+                time.sleep(PAUSE)
+    if not unpinned:
+        raise PublishError(f"the base has no digest, and --unpinned was not given: {reason}")
+    print(f"publish: the base is not pinned: {reason}", file=sys.stderr)
+    return base
 
 
-def moved_bases(image: str) -> list[str]:
-    """Return the published images whose base is another one by now, each with its base."""
+def moved_bases(image: str, unpinned: bool) -> list[str]:
+    """Return the published images that are not there, or whose base is another one by now, each with its base."""
     moved = []
     for target in bake([], IMAGE=image).values():
-        tag, base = target["tags"][0], pinned_base(target["args"]["PYTHON_VERSION"])
+        tag, base = target["tags"][0], pinned_base(target["args"]["PYTHON_VERSION"], image, unpinned)
+        if not manifest(tag):
+            moved.append(f"{tag} {base}")
+            continue
         if base not in docker("buildx", "imagetools", "inspect", "--format", "{{json .Image}}", tag):
             moved.append(f"{tag} {base}")
     return moved
@@ -130,7 +167,9 @@ def push(image: str, options: argparse.Namespace) -> dict[str, str]:
         arguments.append(f"--set=*.platform={options.platform}")
     environment = {"IMAGE": image, "STAGE": stage, "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct")}
     for name, target in bake([], **environment).items():
-        arguments.append(f"--set={name}.args.BASE_IMAGE={pinned_base(target['args']['PYTHON_VERSION'])}")
+        arguments.append(
+            f"--set={name}.args.BASE_IMAGE={pinned_base(target['args']['PYTHON_VERSION'], image, options.unpinned)}"
+        )
     metadata = options.digests.with_suffix(".metadata.json")
     docker("buildx", "bake", "all", f"--metadata-file={metadata}", *arguments, **environment)
     built = json.loads(metadata.read_text())
@@ -192,6 +231,7 @@ def main() -> int:
     parser.add_argument("--platform", help="such as linux/amd64,linux/arm64; the builder's own unless given")
     parser.add_argument("--sbom", action="store_true", help="attach BuildKit's SBOM, whose scanner is on Docker Hub")
     parser.add_argument("--rebuild", action="store_true", help="leave the tags with the version alone, move the others")
+    parser.add_argument("--unpinned", action="store_true", help="build on a base whose digest no registry tells")
     parser.add_argument("--source", help="another registry, where --only push has pushed to: the images are copied")
     parser.add_argument("--only", choices=["push", "tag", "compare"], help="one of the steps; or say which bases moved")
     parser.add_argument(
@@ -201,7 +241,7 @@ def main() -> int:
     image = f"{options.registry.rstrip('/')}/paddock"
     try:
         if options.only == "compare":
-            print(*moved_bases(image), sep="\n", end="")
+            print(*moved_bases(image, options.unpinned), sep="\n", end="")
             return 0
         if options.only != "tag":
             options.digests.write_text(json.dumps(push(image, options), indent=2))
@@ -224,17 +264,45 @@ def set_tags(tags: list[Tag], rebuild: bool) -> None:
         PublishError: when a tag with the version is there with other contents; then none is touched.
     """
     version = os.environ["VERSION"]
+    if rebuild:
+        tags += dated(tags, version)
     changed = [tag for tag in tags if not unchanged(tag)]
     refused = [tag.name for tag in changed if tag.current and is_fixed(tag.name, version)]
     if rebuild:
-        changed = [tag for tag in changed if not is_fixed(tag.name, version)]
+        changed = [tag for tag in changed if not (tag.current and is_fixed(tag.name, version))]
     elif refused:
         raise PublishError(
             f"{', '.join(refused)}: already published with other contents; a release needs a new version"
         )
+    newer = {tag: held for tag in changed if not is_fixed(tag.name, version) and (held := holder(tag, version))}
+    changed = [tag for tag in changed if tag not in newer]
     move(changed)
     for tag in tags:
-        print(tag.name, tag.digest if tag in changed else f"{tag.current} (as before)")
+        words = f"not set: {newer[tag]}" if tag in newer else f"{tag.current} (as before)"
+        print(tag.name, tag.digest if tag in changed else words)
+
+
+def dated(tags: list[Tag], version: str) -> list[Tag]:
+    """Return the tags that a rebuild sets once and never again: those of the version, with the day behind them."""
+    day = datetime.now(UTC).strftime("%Y%m%d")
+    names = {f"{tag.name}-{day}": tag.source for tag in tags if tag.name.rpartition(":")[2].startswith(f"{version}-py")}
+    return [Tag(name, source, (manifest(name) or {}).get("digest", "")) for name, source in names.items()]
+
+
+def holder(tag: Tag, version: str) -> str:
+    """Return why a tag that moves is not for this version; nothing where it is."""
+    if not FINAL.fullmatch(version):
+        return f"{version} is a pre-release"
+    if not tag.current:
+        return ""
+    inside = docker("buildx", "imagetools", "inspect", "--format", "{{json .Image}}", tag.name)
+    held = re.search(r'"org\.opencontainers\.image\.version":\s*"([^"]*)"', inside)
+    return f"it is at {held[1]}" if held and FINAL.fullmatch(held[1]) and ordered(held[1]) > ordered(version) else ""
+
+
+def ordered(version: str) -> list[int]:
+    """Return a final version as what it is ordered by."""
+    return [int(part) for part in version.split(".")]
 
 
 if __name__ == "__main__":

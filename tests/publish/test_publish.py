@@ -17,14 +17,23 @@ pytestmark = BUILDS
 
 VERSION = re.search(r'^version = "(.*)"', (ROOT / "build/pyproject.toml").read_text(), re.MULTILINE)[1]
 
-FIXED = {f"{VERSION}-py{PYTHON}", f"{VERSION}-py{PYTHON}-slim", VERSION}
-MOVING = {PYTHON, f"{PYTHON}-slim", "latest"}
+SUFFIXES = ("", "-slim", "-compat-gunicorn", "-compat-tiangolo", "-compat-tiangolo-fastapi")
+
+SERIES = (VERSION.rpartition(".")[0], VERSION.partition(".")[0])
+"""What a patch release moves, such as 1.2 and 1."""
+
+FIXED = {VERSION, *(f"{VERSION}-py{PYTHON}{suffix}" for suffix in SUFFIXES)}
+FREE = {"latest", *(f"{PYTHON}{suffix}" for suffix in SUFFIXES)}
+MOVING = FREE | {f"{series}-py{PYTHON}{suffix}" for series in SERIES for suffix in SUFFIXES}
 
 TAGS = {
-    "full-3-13": {"3.13", "1.2.0-py3.13"},
-    "slim-3-13": {"3.13-slim", "1.2.0-py3.13-slim"},
-    "full-3-14": {"3.14", "1.2.0-py3.14", "1.2.0", "latest"},
-    "slim-3-14": {"3.14-slim", "1.2.0-py3.14-slim"},
+    f"{suffix.removeprefix('-') or 'full'}-{python.replace('.', '-')}": {
+        f"{python}{suffix}",
+        *(f"{version}-py{python}{suffix}" for version in ("1.2.0", "1.2", "1")),
+        *(("1.2.0", "latest") if (python, suffix) == ("3.14", "") else ()),
+    }
+    for python in ("3.13", "3.14")
+    for suffix in SUFFIXES
 }
 
 
@@ -46,17 +55,18 @@ def test_tags_of_a_version():
 
 
 def test_tags_without_a_version():
-    assert planned() == {name: {tag for tag in tags if "1.2.0" not in tag} for name, tags in TAGS.items()}
+    assert planned() == {
+        name: {tag for tag in tags if "py" not in tag and tag != "1.2.0"} for name, tags in TAGS.items()
+    }
 
 
 def test_tags_of_what_is_not_tested_yet():
     plan = planned(VERSION="1.2.0", STAGE="sha-1a2b3c4")
 
     assert plan == {
-        "full-3-13": {"sha-1a2b3c4-py3.13"},
-        "slim-3-13": {"sha-1a2b3c4-py3.13-slim"},
-        "full-3-14": {"sha-1a2b3c4-py3.14"},
-        "slim-3-14": {"sha-1a2b3c4-py3.14-slim"},
+        f"{suffix.removeprefix('-') or 'full'}-{python.replace('.', '-')}": {f"sha-1a2b3c4-py{python}{suffix}"}
+        for python in ("3.13", "3.14")
+        for suffix in SUFFIXES
     }
 
 
@@ -120,19 +130,11 @@ def test_a_rebuild_leaves_the_version_and_moves_the_others(registry, published, 
     clone.run("./dev", "publish", "--registry", registry.address, "--rebuild")
 
     tags = registry.tags()
-    assert {tag for tag in tags if tags[tag] != published[tag]} == MOVING
-
-
-def test_a_new_version_moves_the_others(registry, published, clone):
-    clone.change("build/pyproject.toml", f'version = "{VERSION}"', 'version = "9.8.7"')
-    clone.run("./dev", "publish", "--registry", registry.address)
-
-    tags = registry.tags()
-    new = {"9.8.7", f"9.8.7-py{PYTHON}", f"9.8.7-py{PYTHON}-slim"}
-    assert tags.keys() - published.keys() == new
     assert {tag for tag in published if tags[tag] != published[tag]} == MOVING
-    assert tags["latest"] == tags["9.8.7"] == tags[PYTHON]
-    assert clone.run("docker", "buildx", "imagetools", "inspect", "--raw", f"{registry.address}/paddock:latest")
+    # What it brought can be named for ever, too.
+    new = tags.keys() - published.keys()
+    assert {re.sub(r"-20\d{6}$", "", tag) for tag in new} == FIXED - {VERSION}
+    assert {tags[tag] for tag in new} == {tags[f"{PYTHON}{suffix}"] for suffix in SUFFIXES}
 
 
 @pytest.mark.parametrize("failing", ["image", "tag"])
@@ -162,3 +164,45 @@ def test_a_registry_that_does_not_answer(clone):
     assert status == 1
     assert "connection refused" in output
     assert "Traceback" not in output
+
+
+def test_a_new_version_moves_the_others(registry, published, clone):
+    clone.change("build/pyproject.toml", f'version = "{VERSION}"', 'version = "9.8.7"')
+    clone.run("./dev", "publish", "--registry", registry.address)
+
+    tags = registry.tags()
+    new = {f"{version}-py{PYTHON}{suffix}" for version in ("9.8.7", "9.8", "9") for suffix in SUFFIXES}
+    assert tags.keys() - published.keys() == new | {"9.8.7"}
+    assert {tag for tag in published if tags[tag] != published[tag]} == FREE
+    assert tags["latest"] == tags["9.8.7"] == tags[PYTHON]
+    assert clone.run("docker", "buildx", "imagetools", "inspect", "--raw", f"{registry.address}/paddock:latest")
+
+
+@pytest.mark.parametrize(
+    ("version", "moved"), [("9.9.0rc1", set()), ("9.7.99", {f"9.7-py{PYTHON}{each}" for each in SUFFIXES})]
+)
+def test_no_tag_goes_back_or_to_a_pre_release(registry, published, clone, version, moved):
+    """After the test above, which has published 9.8.7."""
+    clone.change("build/pyproject.toml", f'version = "{VERSION}"', f'version = "{version}"')
+    output = clone.run("./dev", "publish", "--registry", registry.address)
+
+    tags = registry.tags()
+    assert {tag for tag in published if tags[tag] != published[tag]} == set()
+    own = {version, *(f"{version}-py{PYTHON}{suffix}" for suffix in SUFFIXES)}
+    assert tags.keys() - published.keys() - own == moved
+    assert ("is a pre-release" if "rc" in version else "it is at 9.8.7") in output
+
+
+def test_a_stand_in_is_for_nobody_else(clone):
+    status, output = clone.attempt("./dev", "publish", "--registry", "registry.example", BASE_IMAGE="localhost/a-base")
+
+    assert status == 1
+    assert "localhost/a-base is a stand-in for a base that no registry had" in output
+
+
+def test_a_base_without_a_digest_has_to_be_wanted(registry, clone):
+    missing = f"{registry.address}/no-such-base"
+    status, output = clone.attempt("./dev", "publish", "--registry", registry.address, BASE_IMAGE=missing)
+
+    assert status == 1
+    assert f"the base has no digest, and --unpinned was not given: {missing}: no such image" in output
