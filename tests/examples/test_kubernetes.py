@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import time
+from functools import cache
 from pathlib import Path
 
 import kubernetes_validate
@@ -13,6 +15,9 @@ import yaml
 KUBERNETES = Path(__file__).parents[2] / "examples/kubernetes"
 
 OVERLAYS = ["base", "overlays/staging", "overlays/production"]
+
+PARTS = ["config", "migrate", "web"]
+"""In the order in which they are applied."""
 
 VERSIONS = ["1.33", "1.37"]
 """The oldest and the newest that are supported: https://kubernetes.io/releases/"""
@@ -34,12 +39,83 @@ def rendered(engine, tools):
         assert len(by_kind) == len(objects)
         return by_kind
 
+    # kubectl takes a second or two.
+    return cache(render)
+
+
+@pytest.fixture(scope="module")
+def whole(rendered):
+    """Render all parts of the base or of an overlay; return the objects by kind."""
+
+    def render(overlay):
+        objects = {}
+        for part in PARTS:
+            found = rendered(f"{overlay}/{part}")
+            # What two parts have is the same in both.
+            assert all(objects[kind] == found[kind] for kind in objects.keys() & found.keys())
+            objects |= found
+        return objects
+
     return render
 
 
 @pytest.fixture(scope="module", params=OVERLAYS)
-def objects(request, rendered):
-    return rendered(request.param)
+def objects(request, whole):
+    return whole(request.param)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_an_object_names_is_applied_with_it_or_before(rendered, overlay):
+    there = {("Secret", "timing"), ("Secret", "timing-tls")}
+    for part in PARTS:
+        objects = rendered(f"{overlay}/{part}")
+        there |= {(each["kind"], each["metadata"]["name"]) for each in objects.values()}
+        wanted = {("Namespace", space) for each in objects.values() if (space := each["metadata"].get("namespace"))}
+        for each in objects.values():
+            wanted |= set(named_by(each))
+        assert wanted <= there, part
+
+
+def named_by(each):
+    """The kinds and names of what an object cannot do without."""
+    match each["kind"]:
+        case "Deployment" | "Job":
+            pod = each["spec"]["template"]["spec"]
+            yield "ServiceAccount", pod["serviceAccountName"]
+            for source in pod["containers"][0]["envFrom"]:
+                yield "ConfigMap", source["configMapRef"]["name"]
+            for volume in pod["volumes"]:
+                if "secret" in volume:
+                    yield "Secret", volume["secret"]["secretName"]
+        case "HorizontalPodAutoscaler":
+            yield each["spec"]["scaleTargetRef"]["kind"], each["spec"]["scaleTargetRef"]["name"]
+        case "Ingress":
+            yield "Secret", each["spec"]["tls"][0]["secretName"]
+            yield "Service", each["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"]
+
+
+def test_the_namespace_takes_restricted_pods_alone(objects):
+    assert objects["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_each_release_has_a_migration_of_its_own(whole):
+    """A Job cannot be changed."""
+    job = whole("overlays/production")["Job"]
+    tag = job["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2]
+    name = f"timing-migrate-{tag.replace('.', '-')}"
+
+    assert job["metadata"]["name"] == name
+    assert (KUBERNETES / "README.md").read_text().count(f"job/{name}") == 2
+
+
+def test_production_lets_the_ingress_in_alone(whole):
+    objects = whole("overlays/production")
+    policy, pod = objects["NetworkPolicy"]["spec"], objects["Deployment"]["spec"]["template"]
+
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert [port["port"] for port in policy["ingress"][0]["ports"]] == [container_of(objects)["ports"][0]["name"]]
+    (host,) = {rule["host"] for rule in objects["Ingress"]["spec"]["rules"]}
+    assert host == objects["ConfigMap"]["data"]["ALLOWED_HOSTS"]
 
 
 def pods(objects):
@@ -108,8 +184,8 @@ def test_restricted(objects):
         (lambda pod: pod["containers"][0]["securityContext"]["capabilities"].update(add=["SYS_ADMIN"]), "capabilities"),
     ],
 )
-def test_the_policy_finds_what_is_not(rendered, change, violation):
-    pod = pods(rendered("base"))[0]
+def test_the_policy_finds_what_is_not(whole, change, violation):
+    pod = copy.deepcopy(pods(whole("base"))[0])
     change(pod)
 
     assert violation in list(violations(pod))
@@ -167,8 +243,8 @@ def test_secrets_are_files(objects):
         assert all(Path(file).parent == Path(mounted[0]) for file in files.values())
 
 
-def test_overlays_name_their_image(rendered):
-    images = {overlay: {pod["containers"][0]["image"] for pod in pods(rendered(overlay))} for overlay in OVERLAYS}
+def test_overlays_name_their_image(whole):
+    images = {overlay: {pod["containers"][0]["image"] for pod in pods(whole(overlay))} for overlay in OVERLAYS}
 
     assert images == {
         "base": {"paddock-example:django"},
@@ -177,9 +253,9 @@ def test_overlays_name_their_image(rendered):
     }
 
 
-def test_the_image_does_what_the_pod_is_set_to_do(start, rendered, mount):
+def test_the_image_does_what_the_pod_is_set_to_do(start, whole, mount):
     """Start a container as the kubelet would start the pod's, but for the database and the clock of its probes."""
-    objects = rendered("base")
+    objects = whole("base")
     spec = container_of(objects)
     environment = {**objects["ConfigMap"]["data"], **{each["name"]: each["value"] for each in spec["env"]}}
     environment["DATABASE_URL"] = "sqlite:////tmp/timing.sqlite3"
