@@ -69,6 +69,12 @@ variable "EXAMPLE_STAGES" {
   description = "The examples' stages that are built too: tests and linters, which are done then, and dev, an image for Compose"
 }
 
+variable "COMPAT" {
+  type        = list(string)
+  default     = ["gunicorn", "tiangolo", "tiangolo-fastapi"]
+  description = "The stages of build/compat/Dockerfile: the images that there is a layer for"
+}
+
 variable "PADDOCK_PYTHON" {
   type        = string
   default     = DEFAULT_PYTHON
@@ -140,14 +146,17 @@ function "target_of" {
   result = "${variant}-${replace(python, ".", "-")}"
 }
 
-# The tags of an image, all of them here: 3.14, 3.14-slim; 1.2.0-py3.14, 1.2.0-py3.14-slim with a version; and for the
-# default image of all, 1.2.0 and latest. Those with a version never move. STAGE is for what is pushed before it is tested.
+# The tags of an image, all of them here: 3.14, 3.14-slim; with a version 1.2.0-py3.14, 1.2.0-py3.14-slim, which never move,
+# and 1.2-py3.14 and 1-py3.14, which follow; and for the default image of all, 1.2.0 and latest. STAGE is for what is pushed before it is tested.
 function "tags" {
   params = [python, variant]
   result = [
     for tag in STAGE != null ? ["${STAGE}-py${python}${suffix(variant)}"] : concat(
       ["${python}${suffix(variant)}"],
       VERSION == null ? [] : ["${VERSION}-py${python}${suffix(variant)}"],
+      VERSION == null ? [] : [
+        for parts in [2, 1] : "${join(".", slice(split(".", VERSION), 0, parts))}-py${python}${suffix(variant)}"
+      ],
       python == DEFAULT_PYTHON && variant == "full" ? concat(VERSION == null ? [] : [VERSION], ["latest"]) : [],
     ) :
     "${IMAGE}:${tag}"
@@ -172,6 +181,11 @@ group "default" {
   targets = [target_of(DEFAULT_PYTHON, "full"), target_of(DEFAULT_PYTHON, "slim")]
 }
 
+# What stands in for other images, and what their READMEs make of it.
+group "compat-tests" {
+  targets = concat([for peer in COMPAT : target_of(DEFAULT_PYTHON, "compat-${peer}")], ["readme"])
+}
+
 # What the tests start: the default Python, and one more.
 group "tests" {
   targets = ["default", target_of("3.13", "full"), target_of("3.13", "slim"), "test-tools", "environment"]
@@ -183,7 +197,7 @@ group "test-tools" {
 }
 
 group "all" {
-  targets = ["image"]
+  targets = ["image", "compat"]
 }
 
 # With their own tests and linters.
@@ -229,6 +243,46 @@ target "image" {
     BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", python)
   }
   tags = tags(python, variant)
+}
+
+# Layers that stand in for other images.
+target "compat" {
+  name     = target_of(python, "compat-${peer}")
+  inherits = ["_common"]
+  matrix = {
+    python = PYTHONS
+    peer   = COMPAT
+  }
+  context  = "build/compat"
+  contexts = { "paddock:full" = "target:${target_of(python, "full")}" }
+  target   = peer
+  # For who reads the plan: see .github/publish.py.
+  args = { PYTHON_VERSION = python }
+  tags     = tags(python, "compat-${peer}")
+}
+
+# The Dockerfiles of those images' READMEs as they are there, where their tags mean these layers.
+target "compat-trusting" {
+  name     = "compat-trusting-${peer}"
+  inherits = [target_of(DEFAULT_PYTHON, "compat-${peer}")]
+  matrix   = { peer = COMPAT }
+  contexts = { "paddock:full" = "target:trusting" }
+  tags     = []
+  output   = ["type=cacheonly"]
+}
+
+target "readme" {
+  name   = "readme-${row.peer}"
+  matrix = {
+    row = [
+      { peer = "gunicorn", image = "ghcr.io/benoitc/gunicorn:24.1.0" },
+      { peer = "tiangolo", image = "tiangolo/uvicorn-gunicorn:python3.11" },
+      { peer = "tiangolo-fastapi", image = "tiangolo/uvicorn-gunicorn-fastapi:python3.11" },
+    ]
+  }
+  context  = "tests/compat/${row.peer}"
+  contexts = { "${row.image}" = "target:compat-trusting-${row.peer}" }
+  tags     = ["${IMAGE}-test:readme-${row.peer}"]
 }
 
 target "tool" {

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 tools
 case ${1:-} in
-    unit | image | examples | docs | publish)
+    unit | image | examples | compat | docs | publish)
         part=tests/$1
         shift
         ;;
@@ -26,7 +26,7 @@ case ${1:-} in
         base --arm64 ${PADDOCK_PYTHON:+"$PADDOCK_PYTHON"}
         ;;
     # What takes long without a pause comes first, so that nothing else waits for it at the end.
-    *) part='tests/publish tests/docs tests/examples tests/image tests/unit' ;;
+    *) part='tests/publish tests/docs tests/examples tests/compat tests/image tests/unit' ;;
 esac
 images=tests
 if [ -n "${PADDOCK_PYTHON:-}" ]; then
@@ -43,7 +43,8 @@ case $part in
     tests/unit | tests/unit/*) images= ;;
     tests/publish/arm64.py) images='tool-registry' ;;
     tests/image | tests/image/* | tests/publish | tests/publish/* | soak) ;;
-    *) images="$images examples" ;;
+    tests/compat | tests/compat/*) images=compat-tests ;;
+    *) images="$images examples compat-tests" ;;
 esac
 if [ -n "$images" ]; then
     say "building the images under test"

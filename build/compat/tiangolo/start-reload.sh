@@ -1,0 +1,8 @@
+#!/bin/sh
+# Serves with one process that restarts when a file below /app changes, as /start-reload.sh of tiangolo/uvicorn-gunicorn.
+set -e
+
+# shellcheck source=build/compat/tiangolo/prepare.sh
+. /opt/paddock/compat/prepare.sh
+
+exec paddock serve --reload --workers 1 --bind "${BIND:-${HOST:-0.0.0.0}:${PORT:-80}}" "$APP_MODULE"
