@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,18 +27,23 @@ class Compose(Stack):
 
     label = "com.docker.compose.project={name} com.docker.compose.service={service}"
 
+    @contextmanager
+    def running(self) -> Iterator[Compose]:
+        """Start it as its README says, and take it down at the end."""
+        self.environment["COMPOSE_PROJECT_NAME"] = self.name
+        try:
+            self.run("echo 'open sesame' > api_key")
+            self.run(START)
+            yield self
+        finally:
+            subprocess.run(["docker", "compose", "--project-name", self.name, "down"], check=True)
+            self.close()
+
 
 @pytest.fixture(scope="module")
 def shop(engine, tools, tmp_path_factory):
-    stack = Compose(engine, tools, tmp_path_factory.mktemp("compose"), "compose", "compose.yaml")
-    stack.environment["COMPOSE_PROJECT_NAME"] = stack.name
-    try:
-        stack.run("echo 'open sesame' > api_key")
-        stack.run(START)
+    with Compose(engine, tools, tmp_path_factory.mktemp("compose"), "compose", "compose.yaml").running() as stack:
         yield stack
-    finally:
-        subprocess.run(["docker", "compose", "--project-name", stack.name, "down"], check=True)
-        stack.close()
 
 
 def test_its_files_lead_somewhere():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from conftest import APPS, PATIENCE
-from examples.test_compose import START, Compose
+from examples.test_compose import Compose
 
 # The subnet is the other tests', too.
 pytestmark = pytest.mark.xdist_group("compose")
@@ -26,21 +25,15 @@ CLIENTS = 60
 def busy(engine, tools, tmp_path):
     """The example with an application of WSGI, whose requests take five seconds each."""
     stack = Compose(engine, tools, tmp_path, "compose", "compose.yaml")
-    stack.environment["COMPOSE_PROJECT_NAME"] = stack.name
     app = {"volumes": [f"{APPS / 'echo_wsgi.py'}:/app/main.py:ro"], "environment": {"APP_MODULE": "main:app"}}
     # Compose reads it, too.
     (stack.directory / "compose.override.yaml").write_text(json.dumps({"services": {"app": app}}))
-    try:
-        stack.run("echo 'open sesame' > api_key")
-        stack.run(START)
+    with stack.running():
         yield stack
-    finally:
-        subprocess.run(["docker", "compose", "--project-name", stack.name, "down"], check=True)
-        stack.close()
 
 
 def test_a_minute_of_overload(busy):
-    address, until = f"http://127.0.0.1:{busy.port}/slow?seconds=5", time.monotonic() + SECONDS
+    address, until = f"http://127.0.0.1:{busy.port}/slow", time.monotonic() + SECONDS
 
     def ask(number):
         statuses = Counter()

@@ -32,6 +32,12 @@ FOLDERS = ("/app", "/config", "/docker-entrypoint.d", "/run/secrets")
 """Where the files are that a command of `attempt` finds."""
 
 
+@pytest.fixture
+def image_of_kinds(tools):
+    """The image with all frameworks: bake's target `kinds`."""
+    return f"{tools}:kinds"
+
+
 @pytest.fixture(scope="session")
 def bystander(engine, slim, tmp_path_factory):
     """A container that does nothing by itself, and the host's folder below which its FOLDERS are."""

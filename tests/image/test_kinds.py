@@ -116,12 +116,6 @@ ROWS = [
 ]
 
 
-@pytest.fixture
-def image_of_kinds(tools):
-    """The image with all frameworks."""
-    return f"{tools}:kinds"
-
-
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.spec)
 def test_kind_is_found_and_served(start, image_of_kinds, row):
     environment = {"APP_MODULE": f"apps.{row.spec}", "WORKERS": "1"}

@@ -11,12 +11,6 @@ ASGI, WSGI = "asgi.py", "wsgi.py"
 BOTH = pytest.mark.parametrize("app", [ASGI, WSGI])
 
 
-@pytest.fixture
-def image_of_kinds(tools):
-    """The image with all frameworks."""
-    return f"{tools}:kinds"
-
-
 @pytest.mark.parametrize("app", ["apps.agents:asgi", "apps.agents:wsgi"])
 @pytest.mark.parametrize(("agent", "sees"), [("newrelic", r"apps\.agents:.+"), ("elastic", "[0-9a-f]{16}")])
 def test_an_agent_around_the_command_sees_the_requests(start, image_of_kinds, app, agent, sees):

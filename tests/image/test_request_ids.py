@@ -133,9 +133,9 @@ def test_the_clients_trace_is_in_the_log(serve, app, line):
     wait_until(lambda: trace in {line.get("trace_id") for line in records(container, "served")}, "the trace")
 
 
-def test_opentelemetrys_trace_is_in_the_log(start, tools):
+def test_opentelemetrys_trace_is_in_the_log(start, image_of_kinds):
     environment = {"WORKERS": "1", "LOG_FORMAT": "json", "APP_MODULE": "apps.opentelemetry:traced"}
-    container = start(image=f"{tools}:kinds", environment=environment, allow=("in a span",)).wait_ready()
+    container = start(image=image_of_kinds, environment=environment, allow=("in a span",)).wait_ready()
     seen = container.get().json()
 
     (line,) = records(container, "in a span")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import Any
 
 from paddock.http.ids import CURRENT
-
-PARENT = "traceparent"
 
 TRACE_PARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace_id>[0-9a-f]{32})-(?!0{16})(?P<span_id>[0-9a-f]{16})-[0-9a-f]{2}"
@@ -21,6 +20,11 @@ def of_field(value: str | None) -> dict[str, str]:
     return match.groupdict() if match else {}
 
 
+def of_record(record: Any) -> dict[str, str]:
+    """Return those that the client of a request has sent."""
+    return of_field(record.field("traceparent"))
+
+
 def current() -> dict[str, str]:
     """Return those of OpenTelemetry's span where there is one, else those that the client of the request has sent."""
     # Only the application's own import: who has it, has it for this. It may be in the middle of it.
@@ -29,4 +33,4 @@ def current() -> dict[str, str]:
         if span.is_valid:
             return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
     record = CURRENT.get()
-    return of_field(record.field(PARENT)) if record else {}
+    return of_record(record) if record else {}

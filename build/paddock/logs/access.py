@@ -177,7 +177,7 @@ class AccessLog:
         fields = {**head(), "message": self.text(record, most)}
         if request_id := self.request_id(record):
             fields["request_id"] = cut(request_id, most)
-        return encode(fields | traces.of_field(record.field(traces.PARENT)))
+        return encode(fields | traces.of_record(record))
 
     def object(self, record: Record, most: int | None = None) -> str:
         """Return a JSON object with everything that is known of the record."""
@@ -205,7 +205,7 @@ class AccessLog:
         for key in ("referer", "user_agent", "request_id"):
             if value := found[key]:
                 found[key] = readable(value)
-        return found | traces.of_field(record.field(traces.PARENT))
+        return found | traces.of_record(record)
 
     def request_id(self, record: Record) -> str | None:
         """Return the record's id, if it has one."""
