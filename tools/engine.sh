@@ -13,6 +13,12 @@ cd "$(dirname "$0")/.."
 engine_files=/usr/local/lib/paddock-engine
 engine_data=/var/lib/paddock-engine
 engine_run=/run/paddock-engine
+# Multi-platform and reproducible builds need the containerd image store. What builds leave is bounded: by default it may
+# fill four fifths of the disk, and the tests build hundreds of images.
+engine_config='{
+  "features": {"containerd-snapshotter": true},
+  "builder": {"gc": {"enabled": true, "policy": [{"all": true, "maxUsedSpace": "30GB"}]}}
+}'
 
 answers() { timeout 20 docker version >/dev/null 2>&1; }
 
@@ -22,10 +28,10 @@ engine_install() {
     # docker-bake.hcl has typed variables, which older versions of buildx cannot read.
     candidate=$(apt-cache policy docker-buildx | sed -n 's/^  Candidate: //p')
     if dpkg --compare-versions "${candidate:-0}" ge 0.26; then
-        # Multi-platform and reproducible builds need the containerd image store; a configuration that is there stays.
+        # A configuration that is there stays.
         if [ ! -e /etc/docker/daemon.json ]; then
             mkdir -p /etc/docker
-            echo '{"features": {"containerd-snapshotter": true}}' >/etc/docker/daemon.json
+            echo "$engine_config" >/etc/docker/daemon.json
         fi
         compose=docker-compose
         ! apt-cache show docker-compose-v2 >/dev/null 2>&1 || compose=docker-compose-v2
@@ -74,7 +80,7 @@ engine_start() {
     engine_sweep
     mkdir -p "$engine_data" "$engine_run"
     config="$engine_data/daemon.json"
-    echo '{"features": {"containerd-snapshotter": true}}' >"$config"
+    echo "$engine_config" >"$config"
     setsid nohup dockerd \
         --config-file "$config" \
         --data-root "$engine_data/data" \
