@@ -17,7 +17,9 @@ def main() -> int:
     """Name each project whose backend is another; return the exit status."""
     (version,) = re.findall(r"^ARG UV_VERSION=(.+)$", Path("Dockerfile").read_text(), re.MULTILINE)
     expected = [f"uv_build=={version}"]
-    files = subprocess.run(["git", "ls-files", "*pyproject.toml"], stdout=subprocess.PIPE, text=True, check=True)
+    # Those of tests/image/projects stand for other people's.
+    ours = ["git", "ls-files", "*pyproject.toml", ":!tests/image/projects"]
+    files = subprocess.run(ours, stdout=subprocess.PIPE, text=True, check=True)
     failed = 0
     for file in files.stdout.split():
         system = tomllib.loads(Path(file).read_text()).get("build-system")

@@ -11,14 +11,16 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/debian.sh
 
-standin=localhost/paddock-base
+# Another name for other contents: one that is there stays as it is.
+standin=localhost/paddock-python
 
 has() { docker image inspect "$1" >/dev/null 2>&1; }
 
 # The builder itself is asked: it knows the registry's mirrors, and an image that is already here is enough.
 official() { echo "FROM python:$1-slim-trixie" | timeout 30 docker buildx build --check - >/dev/null 2>&1; }
 
-# As much of python:X-slim-trixie as can be made from Debian's packages: interpreter in /usr/local/bin, pip by ensurepip.
+# As much of python:X-slim-trixie as can be made from Debian's packages: interpreter in /usr/local/bin, pip by ensurepip, and
+# the headers for packages that are compiled.
 # The second argument is another architecture than the machine's own.
 standin_make() {
     python=$1 arch=${2:-}
@@ -36,11 +38,13 @@ standin_make() {
     say "Python $version is in Debian $suite"
     # shellcheck disable=SC2016 # $1 is the root that mmdebstrap is making
     mmdebstrap --quiet --variant=minbase --mode=root ${arch:+"--architectures=$arch"} \
-        --include="ca-certificates,netbase,tzdata,python$python,python$python-venv" \
+        --include="ca-certificates,netbase,tzdata,python$python,python$python-venv,libpython$python-dev" \
         --aptopt='Acquire::Check-Valid-Until "false"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/lib/*/libpython*.a' \
+        --dpkgopt='path-exclude=/usr/lib/python*/config-*/*.a' \
         --customize-hook='rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED "$1"/etc/resolv.conf "$1"/etc/hostname' \
         --customize-hook="for name in python python3 python$python; do ln -s /usr/bin/python$python \"\$1/usr/local/bin/\$name\"; done" \
         --customize-hook="echo 'deb http://deb.debian.org/debian $suite main' >\"\$1/etc/apt/sources.list\"" \
