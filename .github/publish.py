@@ -34,6 +34,9 @@ LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
 FINAL = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 """A version that is no pre-release."""
 
+CREATED = re.compile(r'"created":\s*"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)[.\d]*(?=Z)')
+"""When an image was made, in what a registry says of it."""
+
 QUIETLY = ("--progress=quiet", "--prefer-index=false")
 """How imagetools makes a tag of a digest, and not of an index around it."""
 
@@ -155,25 +158,69 @@ def push(image: str, options: argparse.Namespace) -> dict[str, str]:
     """Build and push everything under the commit's tags; return the digest of each target."""
     if changes := git("status", "--porcelain"):
         raise PublishError(f"there are changes that no commit has:\n{changes}")
-    stage = f"sha-{git('rev-parse', '--short=12', 'HEAD')}"
     arguments = [
         "--provenance=mode=max",
         # The containerd image store writes the timestamps anew only when it does not keep the image.
         "--set=*.output=type=image,push=true,rewrite-timestamp=true,unpack=false,store=false",
     ]
     if options.sbom:
-        arguments.append("--sbom=true")
+        arguments.append(f"--sbom=generator={scanner()}")
     if options.platform:
         arguments.append(f"--set=*.platform={options.platform}")
-    environment = {"IMAGE": image, "STAGE": stage, "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct")}
+    committed = git("log", "-1", "--format=%ct")
+    environment = {"IMAGE": image, "STAGE": stage(), "SOURCE_DATE_EPOCH": committed}
     for name, target in bake([], **environment).items():
-        arguments.append(
-            f"--set={name}.args.BASE_IMAGE={pinned_base(target['args']['PYTHON_VERSION'], image, options.unpinned)}"
-        )
+        base = pinned_base(target["args"]["PYTHON_VERSION"], image, options.unpinned)
+        labels = {"created": created(base, int(committed)), "base.digest": base.partition("@")[2]}
+        arguments.append(f"--set={name}.args.BASE_IMAGE={base}")
+        arguments += [
+            f"--set={name}.labels.org.opencontainers.image.{key}={value}" for key, value in labels.items() if value
+        ]
     metadata = options.digests.with_suffix(".metadata.json")
     docker("buildx", "bake", "all", f"--metadata-file={metadata}", *arguments, **environment)
     built = json.loads(metadata.read_text())
     return {name: built[name]["containerimage.digest"] for name in bake([], **environment)}
+
+
+def scanner() -> str:
+    """Return the image that lists what is in an image, which Dependabot keeps current."""
+    lines = (ROOT / ".github/tools/Dockerfile").read_text()
+    return re.findall(r"^FROM (\S+) AS sbom$", lines, re.MULTILINE)[0]
+
+
+def created(base: str, committed: int) -> str:
+    """Return the later of a commit's time (seconds since 1970) and of its base's: a rebuild's own, and no clock's.
+
+    See https://github.com/opencontainers/image-spec/blob/main/annotations.md
+    """
+    times = [committed]
+    if "@" in base:
+        inside = docker("buildx", "imagetools", "inspect", "--format", "{{json .Image}}", base)
+        times += [int(datetime.fromisoformat(each).timestamp()) for each in CREATED.findall(inside)]
+    return datetime.fromtimestamp(max(times), UTC).isoformat()
+
+
+def join(image: str, parts: list[Path]) -> dict[str, str]:
+    """Make one image of what was pushed for each platform by itself; return the digest of each target.
+
+    Raises:
+        PublishError: when a target was not pushed for each of them.
+    """
+    pushed = [json.loads(part.read_text()) for part in parts]
+    digests = {}
+    for name, target in bake([], IMAGE=image, STAGE=stage()).items():
+        sources = [f"{image}@{each[name]}" for each in pushed if name in each]
+        if len(sources) != len(parts) or not sources:
+            raise PublishError(f"{name} was pushed for {len(sources)} of {len(parts)} platforms")
+        tag = target["tags"][0]
+        docker("buildx", "imagetools", "create", *QUIETLY, "--tag", tag, *sources)
+        digests[name] = (manifest(tag) or {})["digest"]
+    return digests
+
+
+def stage() -> str:
+    """Return what the tags begin with of what is not tested yet."""
+    return f"sha-{git('rev-parse', '--short=12', 'HEAD')}"
 
 
 def git(*arguments: str) -> str:
@@ -233,7 +280,14 @@ def main() -> int:
     parser.add_argument("--rebuild", action="store_true", help="leave the tags with the version alone, move the others")
     parser.add_argument("--unpinned", action="store_true", help="build on a base whose digest no registry tells")
     parser.add_argument("--source", help="another registry, where --only push has pushed to: the images are copied")
-    parser.add_argument("--only", choices=["push", "tag", "compare"], help="one of the steps; or say which bases moved")
+    parser.add_argument(
+        "--only",
+        choices=["push", "join", "check", "tag", "compare"],
+        help="one of the steps (check: whether the tags can be set); or say which bases moved",
+    )
+    parser.add_argument(
+        "--parts", type=Path, nargs="+", default=[], help="for join: what was pushed for each platform by itself"
+    )
     parser.add_argument(
         "--digests", type=Path, default=ROOT / ".cache/digests.json", help="what was pushed, for the second step"
     )
@@ -243,37 +297,47 @@ def main() -> int:
         if options.only == "compare":
             print(*moved_bases(image, options.unpinned), sep="\n", end="")
             return 0
-        if options.only != "tag":
+        if options.only in (None, "push"):
             options.digests.write_text(json.dumps(push(image, options), indent=2))
+        elif options.only == "join":
+            options.digests.write_text(json.dumps(join(image, options.parts), indent=2))
         digests = json.loads(options.digests.read_text())
         for name, digest in digests.items():
             print(f"{name} {image}@{digest}")
-        if options.only != "push":
+        if options.only in (None, "check", "tag"):
             source = f"{options.source.rstrip('/')}/paddock" if options.source else image
-            set_tags(planned(image, source, digests), options.rebuild)
+            tags = planned(image, source, digests)
+            changed = to_change(tags, options.rebuild)
+            if options.only != "check":
+                set_tags(tags, changed, options.rebuild)
     except PublishError as error:
         print(f"publish: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def set_tags(tags: list[Tag], rebuild: bool) -> None:
-    """Give what was pushed its tags.
+def to_change(tags: list[Tag], rebuild: bool) -> list[Tag]:
+    """Return the tags that do not name what was pushed yet.
 
     Raises:
-        PublishError: when a tag with the version is there with other contents; then none is touched.
+        PublishError: when a tag with the version is there with other contents, and this is no rebuild.
     """
     version = os.environ["VERSION"]
-    if rebuild:
-        tags += dated(tags, version)
     changed = [tag for tag in tags if not unchanged(tag)]
-    refused = [tag.name for tag in changed if tag.current and is_fixed(tag.name, version)]
+    taken = [tag for tag in changed if tag.current and is_fixed(tag.name, version)]
+    if taken and not rebuild:
+        names = ", ".join(tag.name for tag in taken)
+        raise PublishError(f"{names}: already published with other contents; a release needs a new version")
+    return [tag for tag in changed if tag not in taken]
+
+
+def set_tags(tags: list[Tag], changed: list[Tag], rebuild: bool) -> None:
+    """Give what was pushed its tags, of which `changed` have to be set."""
+    version = os.environ["VERSION"]
     if rebuild:
-        changed = [tag for tag in changed if not (tag.current and is_fixed(tag.name, version))]
-    elif refused:
-        raise PublishError(
-            f"{', '.join(refused)}: already published with other contents; a release needs a new version"
-        )
+        days = dated(tags, version)
+        tags = tags + days
+        changed = changed + to_change(days, rebuild)
     newer = {tag: held for tag in changed if not is_fixed(tag.name, version) and (held := holder(tag, version))}
     changed = [tag for tag in changed if tag not in newer]
     move(changed)

@@ -40,6 +40,12 @@ backend registry
     server registry 127.0.0.1:5000
 """
 
+PEERS = ("gunicorn", "inboard", "poetry", "s2i", "tiangolo", "tiangolo-fastapi")
+"""What there are layers for that stand in for other images."""
+
+LAYERS = ("gunicorn", "tiangolo")
+"""Those that are published here: one is as good as another for that."""
+
 BUILDS = pytest.mark.xdist_group("builds")
 """One after the other: each of these builds as much as it can at once, and one without cache replaces what others have
 there."""
@@ -65,12 +71,16 @@ class Registry:
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Ask its API: https://distribution.github.io/distribution/spec/api/"""
-        return httpx.get(f"http://{self.address}/v2/paddock/{path}", headers=headers, trust_env=False)
+        return httpx.get(f"http://{self.address}/v2/{path}", headers=headers, trust_env=False)
 
-    def tags(self) -> dict[str, str]:
+    def tags(self, repository: str = "paddock") -> dict[str, str]:
         """Return the digest of each tag, but for those of commits."""
-        names = self.get("tags/list").json().get("tags") or []
-        found = {name: self.get(f"manifests/{name}", Accept=KINDS) for name in names if not name.startswith("sha-")}
+        names = self.get(f"{repository}/tags/list").json().get("tags") or []
+        found = {
+            name: self.get(f"{repository}/manifests/{name}", Accept=KINDS)
+            for name in names
+            if not name.startswith("sha-")
+        }
         return {name: answer.headers["docker-content-digest"] for name, answer in found.items()}
 
 
@@ -143,7 +153,7 @@ class Clone:
         done = subprocess.run(
             command,
             cwd=cwd or self.path,
-            env={**inherited, "PYTHONS": PYTHON, "DEFAULT_PYTHON": PYTHON, **environment},
+            env={**inherited, "PYTHONS": PYTHON, "DEFAULT_PYTHON": PYTHON, "COMPAT": ",".join(LAYERS), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

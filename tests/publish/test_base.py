@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from datetime import datetime
 
 import pytest
 
@@ -29,13 +31,24 @@ def base(registry, engine):
     return push
 
 
-def test_a_base_that_moves(registry, clone, base, slim):
+def labels_of(image):
+    """The labels that are OCI's, without what all of their names begin with."""
+    return dict(re.findall(r'"org\.opencontainers\.image\.([a-z.]+)": ?"([^"]*)"', image))
+
+
+def test_a_base_that_moves(registry, clone, base, slim, engine):
     standin = os.environ.get("BASE_IMAGE", "python:{python}-slim-trixie").replace("{python}", PYTHON)
     environment = base(standin)
     clone.run("./dev", "publish", "--registry", registry.address, **environment)
     image = f"{registry.address}/paddock:{PYTHON}-slim"
-    labels = clone.run("docker", "buildx", "imagetools", "inspect", "--format", "{{json .Image}}", image)
-    assert f'"org.opencontainers.image.base.name": "{registry.address}/base:{PYTHON}@sha256:' in labels
+    labels = labels_of(clone.run("docker", "buildx", "imagetools", "inspect", "--format", "{{json .Image}}", image))
+    name, digest = labels["base.name"].split("@")
+    assert name == f"{registry.address}/base:{PYTHON}"
+    assert digest == labels["base.digest"] == registry.tags("base")[PYTHON]
+    # The later of the two: a rebuild on a newer base is newer than its commit, whenever it is made.
+    times = [clone.run("git", "log", "-1", "--format=%cI").strip(), engine.images.get(standin).attrs["Created"]]
+    created = max(datetime.fromisoformat(time).replace(microsecond=0) for time in times)
+    assert datetime.fromisoformat(labels["created"]) == created
 
     compare = ("./dev", "publish", "--registry", registry.address, "--only", "compare")
     assert image not in clone.run(*compare, **environment)

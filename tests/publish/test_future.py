@@ -11,7 +11,7 @@ import secrets
 
 import pytest
 
-from publish.conftest import BUILDS, PYTHON, ROOT
+from publish.conftest import BUILDS, PEERS, PYTHON, ROOT
 from publish.future import INDEX, Future
 
 pytestmark = BUILDS
@@ -57,6 +57,7 @@ def bake(clone, future):
             *("./dev", "bake", "--provenance=false", "--set=*.output=type=cacheonly", f"--set={pattern}.no-cache=true"),
             *(f"--set={pattern}.args.{name}={value}" for name, value in arguments.items()),
             *targets,
+            COMPAT=",".join(PEERS),
             SSL_CERT_FILE=str(future.bundle),
             UV_DEFAULT_INDEX=INDEX,
             PIP_INDEX_URL=INDEX,
@@ -66,7 +67,7 @@ def bake(clone, future):
     clone.run("docker", "buildx", "prune", "--force", f"--filter=description~={namespace}")
 
 
-ALIKE = {"sets-": f"sets-{DEFAULT}", "tool-": "tool-nginx"}
+ALIKE = {"sets-": f"sets-{DEFAULT}", "tool-": "tool-nginx", "trusting-": "trusting"}
 """Targets that differ in their Python or their Debian packages only, by how they begin, and one that stands for all.
 
 The clone knows one Python alone: not every machine has the others.
@@ -76,7 +77,8 @@ The clone knows one Python alone: not every machine has the others.
 @pytest.fixture
 def everything(clone):
     """All targets of bake, one of those that are alike."""
-    known = json.loads(clone.run("docker", "buildx", "bake", "--progress=quiet", "--list=type=targets,format=json"))
+    listing = ["docker", "buildx", "bake", "--progress=quiet", "--list=type=targets,format=json"]
+    known = json.loads(clone.run(*listing, COMPAT=",".join(PEERS)))
     names = {target["name"] for target in known if not target.get("group") and not target["name"].endswith("-check")}
     return sorted(name for name in names if ALIKE.get(re.sub("-.*", "-", name), name) == name)
 

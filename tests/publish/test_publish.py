@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
 
 import pytest
 
-from publish.conftest import BUILDS, PYTHON, ROOT, Clone
+from publish.conftest import BUILDS, LAYERS, PEERS, PYTHON, ROOT, Clone
 
 # They share a registry, too, which takes a while to fill.
 pytestmark = BUILDS
 
 VERSION = re.search(r'^version = "(.*)"', (ROOT / "build/pyproject.toml").read_text(), re.MULTILINE)[1]
 
-SUFFIXES = ("", "-slim", "-compat-gunicorn", "-compat-tiangolo", "-compat-tiangolo-fastapi")
+EACH = ("", "-slim", *(f"-compat-{peer}" for peer in PEERS))
+SUFFIXES = ("", "-slim", *(f"-compat-{peer}" for peer in LAYERS))
 
 SERIES = (VERSION.rpartition(".")[0], VERSION.partition(".")[0])
 """What a patch release moves, such as 1.2 and 1."""
@@ -33,7 +35,7 @@ TAGS = {
         *(("1.2.0", "latest") if (python, suffix) == ("3.14", "") else ()),
     }
     for python in ("3.13", "3.14")
-    for suffix in SUFFIXES
+    for suffix in EACH
 }
 
 
@@ -66,7 +68,7 @@ def test_tags_of_what_is_not_tested_yet():
     assert plan == {
         f"{suffix.removeprefix('-') or 'full'}-{python.replace('.', '-')}": {f"sha-1a2b3c4-py{python}{suffix}"}
         for python in ("3.13", "3.14")
-        for suffix in SUFFIXES
+        for suffix in EACH
     }
 
 
@@ -191,6 +193,53 @@ def test_no_tag_goes_back_or_to_a_pre_release(registry, published, clone, versio
     own = {version, *(f"{version}-py{PYTHON}{suffix}" for suffix in SUFFIXES)}
     assert tags.keys() - published.keys() - own == moved
     assert ("is a pre-release" if "rc" in version else "it is at 9.8.7") in output
+
+
+def inspected(clone, reference, what):
+    """What the registry has of an image."""
+    return json.loads(clone.run("docker", "buildx", "imagetools", "inspect", "--format", what, reference))
+
+
+def test_a_platform_at_a_time(registry, clone, tmp_path):
+    """The other platform's image has nothing in it: nothing is emulated here."""
+    other = "linux/amd64" if platform.machine() == "aarch64" else "linux/arm64"
+    first, second, joined = (tmp_path / f"{name}.json" for name in ("first", "second", "joined"))
+    clone.run("./dev", "publish", "--registry", registry.address, "--only", "push", "--digests", str(first))
+    own = json.loads(first.read_text())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    image = f"type=image,push=true,name={registry.address}/paddock:sha-empty"
+    clone.run("docker", "buildx", "build", f"--platform={other}", f"--output={image}", str(tmp_path / "empty"))
+    empty = inspected(clone, f"{registry.address}/paddock:sha-empty", "{{json .Manifest}}")["digest"]
+    second.write_text(json.dumps(dict.fromkeys(own, empty)))
+
+    join = ["./dev", "publish", "--registry", registry.address, "--only", "join", "--digests", str(joined)]
+    clone.run(*join, "--parts", str(first), str(second))
+    whole = json.loads(joined.read_text())
+    assert whole.keys() == own.keys()
+    for digest in whole.values():
+        index = inspected(clone, f"{registry.address}/paddock@{digest}", "{{json .Manifest}}")
+        assert {"{os}/{architecture}".format(**each["platform"]) for each in index["manifests"]} >= {
+            "linux/amd64",
+            "linux/arm64",
+        }
+
+    second.write_text(json.dumps({name: empty for name in own if name.startswith("slim")}))
+    status, output = clone.attempt(*join, "--parts", str(first), str(second))
+    assert status == 1
+    assert "was pushed for 1 of 2 platforms" in output
+
+
+def test_what_can_have_no_tag_is_known_before(registry, published, clone, tmp_path):
+    clone.change("build/paddock/__init__.py", '"""', '"""    ')
+    digests = ["--registry", registry.address, "--digests", str(tmp_path / "digests.json")]
+    clone.run("./dev", "publish", *digests, "--only", "push")
+
+    status, output = clone.attempt("./dev", "publish", *digests, "--only", "check")
+    assert status == 1
+    assert "already published with other contents" in output
+    clone.run("./dev", "publish", *digests, "--only", "check", "--rebuild")
+    assert registry.tags() == published
 
 
 def test_a_stand_in_is_for_nobody_else(clone):

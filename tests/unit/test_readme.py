@@ -31,7 +31,22 @@ def test_every_tested_file_is_built():
     assert [file.name for file in TESTED.glob("*.Dockerfile") if f'"{file.stem}"' not in bake] == []
 
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
+def test_docker_hub_has_what_the_readme_has():
+    page = ROOT / ".github/docker-hub.md"
+
+    # https://docs.docker.com/docker-hub/repos/manage/information/
+    assert page.stat().st_size < 25_000
+    dockerfile, command = re.findall(r"^```\w+\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert dockerfile in blocks("dockerfile")
+    assert command in blocks("sh")
+
+
+PAGES = [
+    ROOT / ".github/docker-hub.md",
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("examples/*/README.md"),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
