@@ -24,8 +24,8 @@ VERSIONS = ["1.33", "1.37"]
 
 
 @pytest.fixture(scope="module")
-def rendered(engine, tools):
-    """Render a directory of the example as `kubectl apply --kustomize` does; return its objects by kind."""
+def applied(engine, tools):
+    """Render a directory of the example as `kubectl apply --kustomize` does; return its objects."""
 
     def render(directory):
         text = engine.containers.run(
@@ -34,13 +34,22 @@ def rendered(engine, tools):
             volumes={str(KUBERNETES): {"bind": "/kubernetes", "mode": "ro"}},
             remove=True,
         )
-        objects = list(yaml.safe_load_all(text))
-        by_kind = {each["kind"]: each for each in objects}
-        assert len(by_kind) == len(objects)
-        return by_kind
+        return list(yaml.safe_load_all(text))
 
     # kubectl takes a second or two.
     return cache(render)
+
+
+@pytest.fixture(scope="module")
+def rendered(applied):
+    """Render a directory of the example; return its objects by kind."""
+
+    def render(directory):
+        by_kind = {each["kind"]: each for each in applied(directory)}
+        assert len(by_kind) == len(applied(directory))
+        return by_kind
+
+    return render
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +287,70 @@ def test_the_image_does_what_the_pod_is_set_to_do(start, whole, mount):
     asked = time.monotonic()
     assert container.stop(objects["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) == 0
     assert time.monotonic() - asked >= seconds(objects, "DRAIN_DELAY")
+
+
+CELERY = KUBERNETES.parent / "celery/kubernetes.yaml"
+
+
+def test_pods_by_requests(applied):
+    """What needs the Prometheus operator and KEDA is production's web, but for the autoscaler."""
+    web, scaled = (
+        {(each["kind"], each["metadata"]["name"]): each for each in applied(f"overlays/production/{part}")}
+        for part in ("web", "web-by-requests")
+    )
+
+    assert scaled.keys() - web.keys() == {
+        ("NetworkPolicy", "timing-metrics"),
+        ("PodMonitor", "timing"),
+        ("ScaledObject", "timing"),
+    }
+    assert web.keys() - scaled.keys() == {("HorizontalPodAutoscaler", "timing")}
+    assert {each["metadata"]["namespace"] for each in scaled.values() if each["kind"] != "Namespace"} == {"timing"}
+    deployment, monitor, scale = (scaled[kind, "timing"] for kind in ("Deployment", "PodMonitor", "ScaledObject"))
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert {"name": "METRICS_BIND", "value": f"0.0.0.0:{ports['metrics']}"} in container["env"]
+    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "metrics"}]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    policy = scaled["NetworkPolicy", "timing-metrics"]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert policy["ingress"][0]["ports"] == [{"port": "metrics"}]
+    assert scale["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    (trigger,) = scale["spec"]["triggers"]
+    assert int(trigger["metadata"]["threshold"]) < int(container["resources"]["limits"]["cpu"]) * 4  # THREADS
+    (metric,) = re.findall(r"paddock_\w+", trigger["metadata"]["query"])
+    assert f"`{metric}`" in (KUBERNETES.parents[1] / "docs/metrics.md").read_text()
+    for each in scaled.values():
+        if each["kind"] not in ("PodMonitor", "ScaledObject"):
+            kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+
+
+def test_a_worker_of_celery_has_a_check_of_its_own(start):
+    deployment = yaml.safe_load(CELERY.read_text())
+    for version in VERSIONS:
+        kubernetes_validate.validate(deployment, version, strict=True)
+    template = deployment["spec"]["template"]
+    assert deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    assert list(violations(template["spec"])) == []
+    (spec,) = template["spec"]["containers"]
+    environment = {each["name"]: each["value"] for each in spec["env"]}
+    assert template["spec"]["terminationGracePeriodSeconds"] > int(environment["TASK_TIME_LIMIT"])
+
+    # Without a broker it waits for one, and looks alive until the file is too old; there is none yet.
+    container = start(
+        image=spec["image"],
+        command=spec["args"],
+        environment=environment,
+        read_only=True,
+        cap_drop=["ALL"],
+        tmpfs={"/tmp": "mode=1777"},
+    ).allow("Cannot connect to redis")
+    container.wait_for_log("Cannot connect to redis")
+    probe = spec["livenessProbe"]["exec"]["command"]
+    assert container.attempt(*probe).status == 1
+    container.run("touch", "/dev/shm/worker-alive")
+    assert container.attempt(*probe).status == 0
 
 
 def test_a_tag_that_moves_is_pulled_again(objects):
