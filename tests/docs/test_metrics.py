@@ -2,12 +2,15 @@
 
 import re
 
+import httpx
 import yaml
 
+from conftest import PATIENCE
 from paddock.metrics.tally import REASONS, STATES
 from page import ROOT
 from scrape import Page
 
+TLS = ROOT / "tests/unit/tls"
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
 
 
@@ -29,9 +32,15 @@ def test_page(page):
     story.run("docker rm")
 
 
-def test_tables(start):
-    container = start("echo_asgi.py", environment={"METRICS_BIND": "0.0.0.0:9090", "WORKERS": "1"}).wait_ready()
-    container.get("/echo")
+def test_tables(start, mount):
+    certificate = {"CERTFILE": "/tls/localhost.crt", "KEYFILE": "/tls/localhost.key"}
+    container = start(
+        "echo_asgi.py",
+        environment={"METRICS_BIND": "0.0.0.0:9090", "WORKERS": "1", **certificate},
+        volumes=mount("/tls/localhost.crt", (TLS / "localhost.crt").read_text())
+        | mount("/tls/localhost.key", (TLS / "localhost.key").read_text()),
+    ).wait_ready()
+    httpx.get(f"https://{container.address}:8000/echo", verify=False, trust_env=False, timeout=PATIENCE)
 
     samples = Page.of(container).samples
     names = {re.sub(r"_seconds_(bucket|count|sum)$", "_seconds", name) for name, _, _ in samples}

@@ -93,7 +93,7 @@ def connect(server, pem):
 
 def test_docker_calls_it_healthy_and_the_log_says_until_when(server):
     assert "https://0.0.0.0:8000" in server.logs()
-    assert "The certificate in /tls/rsa.pem is valid until Jan  1 00:00:00 3000 GMT" in server.logs()
+    assert "The certificate in /tls/rsa.pem is valid until 3000-01-01 00:00:00 UTC" in server.logs()
 
 
 def test_ready(server, pem):

@@ -1,6 +1,7 @@
 """Certificates that are replaced while the server runs, files that are wrong then, and what a stop finds open."""
 
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -21,6 +22,9 @@ APPS = pytest.mark.parametrize("app", ["echo_asgi.py", "echo_wsgi.py"])
 FILES = {"CERTFILE": "server.crt", "KEYFILE": "server.key"}
 
 NOW = datetime.now(UTC)
+
+UNTIL = datetime(3000, 1, 1, tzinfo=UTC)
+"""When certificates end, unless a test says otherwise."""
 
 
 def served(certificates, container):
@@ -142,14 +146,22 @@ def test_files_that_are_wrong(serve, certificates, app):
 )
 def test_a_certificate_whose_time_is_over_or_to_come(start, certificates, dates, words):
     certificates.issue("server", **dates)
-    environment = certificates.settings(WORKERS="1", **FILES)
+    environment = certificates.settings(WORKERS="1", METRICS_BIND="0.0.0.0:9090", **FILES)
     container = start("asgi.py", volumes=certificates.volumes, environment=environment, allow=(words,)).wait_ready()
     assert f"[WARNING] [1] gunicorn: CERTFILE='/tls/server.crt': {words}" in container.logs()
 
+    def until():
+        page = container.get("/metrics", port=9090).text
+        return float(re.search(r"^paddock_certificate_expiry_timestamp_seconds (\S+)$", page, re.MULTILINE)[1])
+
+    assert until() == int(dates.get("not_after", UNTIL).timestamp())
+
     certificates.issue("server")
-    reload(container, workers=1)
-    assert container.wait_for_log(r"The certificate in /tls/server.crt is valid until Jan  1 00:00:00 3000 GMT")
+    # What serves the figures is a child of the arbiter's, too.
+    reload(container, workers=2)
+    assert container.wait_for_log(r"The certificate in /tls/server.crt is valid until 3000-01-01 00:00:00 UTC")
     assert container.logs().count(words) == 1
+    wait_until(lambda: until() == UNTIL.timestamp(), "the new certificate's end")
 
 
 @APPS

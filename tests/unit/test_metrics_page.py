@@ -31,6 +31,7 @@ NAMES = {
     "paddock_threads": "gauge",
     "paddock_threads_busy": "gauge",
     "paddock_start_time_seconds": "gauge",
+    "paddock_certificate_expiry_timestamp_seconds": "gauge",
     "paddock_build": "info",
     "paddock_config": "info",
 }
@@ -69,7 +70,7 @@ def figures() -> Figures:
     workers[WANTED] = 3
     workers["serving"] = 2
     workers["recycled"] = 7
-    return Figures(slots, workers, {"timeout": "30", "bind": 'a\\b"c\nd'}, None, 1234.5)
+    return Figures(slots, workers, {"timeout": "30", "bind": 'a\\b"c\nd'}, None, 1234.5, 5678.0)
 
 
 @pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "openmetrics"])
@@ -122,6 +123,7 @@ def test_the_values(figures: Figures, openmetrics: bool) -> None:
     assert value("paddock_threads") == 4
     assert value("paddock_threads_busy") == 3
     assert value("paddock_start_time_seconds") == 1234.5
+    assert value("paddock_certificate_expiry_timestamp_seconds") == 5678
     info = "paddock_config" if openmetrics else "paddock_config_info"
     assert value("paddock_config_info", info, timeout="30", bind='a\\b"c\nd') == 1
 

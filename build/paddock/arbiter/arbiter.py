@@ -445,7 +445,7 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.spawn_worker()
         self.dismiss_surplus()
         self.note_numbers()
-        self.board.tend(self.log, self.measured_settings, self.let_go)
+        self.board.tend(self.log, self.measured_settings, self.let_go, self.app.certificate_until)
 
     def follow_limits(self) -> None:
         """Bring the number of workers, one by one, to what the container's limits allow by now.

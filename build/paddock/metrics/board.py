@@ -90,10 +90,17 @@ class Board:
 
     # --- The process that serves the page ---
 
-    def tend(self, log: Any, configuration: Callable[[], Mapping[str, str]], leave: Callable[[], None]) -> None:
+    def tend(
+        self,
+        log: Any,
+        configuration: Callable[[], Mapping[str, str]],
+        leave: Callable[[], None],
+        certificate_until: float | None = None,
+    ) -> None:
         """Start the exporter unless it runs, and again when it does not know all slots.
 
-        It is told the `configuration`, and calls `leave` to let go of what is the arbiter's.
+        It is told the `configuration`, and when the certificate ends, and calls `leave` to let go of what is the
+        arbiter's.
         """
         if not self.listener:
             return
@@ -111,7 +118,7 @@ class Board:
             try:
                 leave()
                 application = ApplicationMetrics(self.files, log) if self.files else None
-                figures = Figures(self.slots, self.workers, settings, application, self.started)
+                figures = Figures(self.slots, self.workers, settings, application, self.started, certificate_until)
                 Exporter(listener, figures.page).run(mask, arbiter)
             except Exception:
                 log.exception("The metrics exporter fails")

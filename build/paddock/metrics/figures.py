@@ -26,13 +26,18 @@ class Figures:
         configuration: Mapping[str, str],
         application: ApplicationMetrics | None,
         started: float,
+        certificate_until: float | None = None,
     ) -> None:
-        """Take what counts, the values of settings, and the time of the server's start in seconds since the epoch."""
+        """Take what counts, the values of settings, and two times in seconds since the epoch.
+
+        They are the server's start, and the end of its certificate if it has one.
+        """
         self.slots = slots
         self.workers = workers
         self.configuration = configuration
         self.application = application
         self.started = started
+        self.certificate_until = certificate_until
         self.versions = {
             "gunicorn": gunicorn.__version__,
             "uvicorn": uvicorn.__version__,
@@ -111,6 +116,9 @@ class Figures:
     def of_server(self) -> Iterator[Family]:
         """Yield what stays the same."""
         yield _gauge("paddock_start_time_seconds", "When the server was started, since the epoch.", self.started)
+        if self.certificate_until is not None:
+            text = "When the certificate of CERTFILE ends, since the epoch."
+            yield _gauge("paddock_certificate_expiry_timestamp_seconds", text, self.certificate_until)
         versions = Family("paddock_build", "info", "Versions of what serves.")
         versions.add(1, **self.versions)
         yield versions

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from gunicorn import sock
@@ -18,8 +19,8 @@ from paddock.settings.table import SETTINGS, TLS
 ALPN = {"h1": "http/1.1"}
 """What Gunicorn calls otherwise than https://www.iana.org/assignments/tls-extensiontype-values, protocol IDs."""
 
-OUTLIVED = {9: "is not valid yet", 10: "has expired"}
-"""Words for OpenSSL's codes: https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/"""
+AT_ANY_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME: https://docs.openssl.org/master/man3/X509_VERIFY_PARAM_set_flags/"""
 
 
 class TLSSocket(ssl.SSLSocket):
@@ -149,15 +150,29 @@ def load(cfg: Any) -> Iterator[Problem]:
         cfg.set("ssl_context", lambda cfg, default: context)
 
 
-def lifetime(cfg: Any) -> tuple[list[str], list[str]]:
-    """Return warnings and notes on the time for which the certificate of `cfg`, which was loaded, is valid.
+@dataclass(frozen=True)
+class Lifetime:
+    """From when until when a certificate is valid, in seconds since the epoch."""
+
+    since: float
+    until: float
+
+    def warning(self, now: float) -> str:
+        """Return what is wrong with it at the time `now`; nothing if it is valid."""
+        if self.until < now:
+            return "has expired"
+        return "is not valid yet" if now < self.since else ""
+
+
+def lifetime(cfg: Any) -> Lifetime | None:
+    """Return for which time the certificate of `cfg`, which was loaded, is valid; None if that cannot be known.
 
     Python tells nothing of a certificate but what it tells a client: so this is one, which trusts that certificate and
     nothing else.
     """
     client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client_context.check_hostname = False
-    client_context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client_context.verify_flags |= ssl.VerifyFlags(ssl.VERIFY_X509_PARTIAL_CHAIN | AT_ANY_TIME)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context.wrap_bio(to_client, to_server)
     server = sock.ssl_context(cfg).wrap_bio(to_server, to_client, server_side=True)
@@ -169,15 +184,12 @@ def lifetime(cfg: Any) -> tuple[list[str], list[str]]:
                 side.do_handshake()
                 if side is client:
                     break
-        until = (client.getpeercert() or {})["notAfter"]
-    except ssl.SSLCertVerificationError as error:
-        if words := OUTLIVED.get(error.verify_code):
-            return [f"CERTFILE={cfg.certfile!r}: the certificate {words}, and clients will refuse it"], []
-        return [], []
+        certificate = client.getpeercert() or {}
+        since, until = (ssl.cert_time_to_seconds(str(certificate[key])) for key in ("notBefore", "notAfter"))
     except (OSError, ValueError, KeyError):
         # The context is the user's own, allows little, or has another certificate.
-        return [], []
-    return [], [f"The certificate in {cfg.certfile} is valid until {until}"]
+        return None
+    return Lifetime(since, until)
 
 
 def _explain(cfg: Any, error: OSError) -> Problem:

@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stderr
 from io import StringIO
@@ -72,6 +73,7 @@ class Configuration(Application):  # type: ignore[misc]
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.notes: list[str] = []
+        self.certificate_until: float | None = None
         self.contents = Contents()
         self.arbiter_pid = os.getpid()
         super().__init__("paddock [serve] [MODULE:ATTRIBUTE] [FLAGS]", prog="paddock")
@@ -79,6 +81,7 @@ class Configuration(Application):  # type: ignore[misc]
     def do_load_config(self) -> None:
         """Load every layer, then check the whole."""
         self.origins, self.problems, self.warnings, self.notes = {}, [], [], []
+        self.certificate_until = None
         self.load_default_config()
         self.load_config()
         messages.follow(own(self.cfg, "log_format"), self.cfg.loglevel)
@@ -231,9 +234,20 @@ class Configuration(Application):  # type: ignore[misc]
         self.problems += log_config.problems(self.cfg)
         self.warnings += checks.warnings(self.cfg, self.origins)
         if self.cfg.certfile and not self.problems:
-            warnings, notes = certificates.lifetime(self.cfg)
-            self.warnings += warnings
-            self.notes += notes
+            self.look_at_certificate()
+
+    def look_at_certificate(self) -> None:
+        """Find out until when the certificate is valid, and say so."""
+        lifetime = certificates.lifetime(self.cfg)
+        if not lifetime:
+            return
+        self.certificate_until = lifetime.until
+        if warning := lifetime.warning(time.time()):
+            text = f"CERTFILE={self.cfg.certfile!r}: the certificate {warning}, and clients will refuse it"
+            self.warnings.append(text)
+        else:
+            until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(lifetime.until))
+            self.notes.append(f"The certificate in {self.cfg.certfile} is valid until {until}")
 
     def find_application(self) -> None:
         """Set `wsgi_app` to what is found in the working directory."""
