@@ -3,44 +3,93 @@
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass, field
 
 import pytest
 
 from page import ROOT
 
-EXAMPLES = {
-    "fastapi-uv": {"API_KEY": "sesame"},
-    "fastapi-poetry": {},
-    "flask-pip": {},
-    "django": {"SECRET_KEY": "sesame", "ALLOWED_HOSTS": "*"},
-}
-"""Projects, and what they want to be told when they start."""
-
 WRITTEN = ("Dockerfile", ".dockerignore", "compose.yaml")
 
+PROJECTS = ROOT / "tests/image/projects"
+ENVIRONMENTS = ROOT / "tests/image/environments"
 
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_what_is_written_for_an_example_serves(start, image, tools, tmp_path, request, example):
-    project = tmp_path / example
-    shutil.copytree(ROOT / "examples" / example, project, ignore=shutil.ignore_patterns(*WRITTEN))
-    project.chmod(0o777)
-    said = start(
-        image=image, command="init", volumes={str(project): {"bind": "/app", "mode": "rw"}}, user="4711"
-    ).outcome()
+
+@dataclass
+class Layout:
+    """A project, and what is special about it."""
+
+    source: str
+    environment: dict[str, str] = field(default_factory=dict)
+    """What it wants to be told when it starts."""
+    python: str = "3.14"
+    path: str = "/"
+    answer: str = "served"
+    says: str = ""
+    """What init says of it."""
+
+
+LAYOUTS = [
+    Layout("examples/fastapi-uv", {"API_KEY": "sesame"}, path="/health", answer="items"),
+    Layout("examples/fastapi-poetry", path="/health", answer="ok"),
+    Layout("examples/flask-pip", path="/health", answer="ok"),
+    Layout("examples/django", {"SECRET_KEY": "sesame", "ALLOWED_HOSTS": "*"}, path="/health", answer="WSGI"),
+    Layout("tests/image/projects/pdm", says="found: pdm, as there is pdm.lock"),
+    Layout("tests/image/projects/pipenv", says="found: Python 3.14, as Pipfile allows ==3.14.*"),
+    Layout("tests/image/projects/pip-hashes", says="found: the application wsgi:app"),
+    # Its manage.py is in a folder, its settings insist on a variable, and its requirements include others.
+    Layout("tests/image/projects/django", {"SECRET_KEY": "sesame"}, says="found: static files"),
+    # It asks for its own version: the package is installed.
+    Layout("tests/image/projects/poetry-src", answer="served 1.0.0", says="found: the application shop.main:app"),
+    # It names a build system, and has nothing that one would build.
+    Layout("tests/image/projects/poetry-app", says="found: the application app.main:app"),
+    Layout(
+        "tests/image/projects/uv-wheels",
+        python="3.13",
+        says="found: Python 3.13, as pyproject.toml allows >=3.12; not 3.14, for which orjson has no wheel",
+    ),
+    Layout("tests/image/projects/uv-debian", answer="served 1"),
+    Layout("tests/image/projects/pyproject", says="question: nothing is locked"),
+    Layout("tests/image/environments/workspace", answer="itsdangerous", says="found: the member shop of the workspace"),
+]
+
+
+@pytest.fixture(params=LAYOUTS, ids=[layout.source.rpartition("/")[2] for layout in LAYOUTS])
+def layout(request):
+    return request.param
+
+
+@pytest.fixture
+def project(layout, tmp_path):
+    """A copy of the project without the files that are to be written."""
+    path = tmp_path / "project"
+    shutil.copytree(ROOT / layout.source, path, ignore=shutil.ignore_patterns(*WRITTEN))
+    if layout.source.endswith("workspace"):
+        shutil.copy(ENVIRONMENTS / "app/main.py", path / "packages/shop/src/shop")
+    path.chmod(0o777)
+    return path
+
+
+def test_what_is_written_for_a_project_serves(start, image, tools, project, request, layout):
+    volumes = {str(project): {"bind": "/app", "mode": "rw"}}
+    said = start(image=image, command="init", volumes=volumes, user="4711").outcome()
     assert said.status == 0, said
     assert [name for name in WRITTEN if f"wrote {name}" not in said.out] == []
-    assert "question: " not in said.out
+    assert "question: " not in said.out.replace(layout.says, "")
+    assert layout.says in said.out
 
-    dockerfile = project / "Dockerfile"
     # Downloads work there, behind this machine's proxy.
-    building = re.sub(r"^FROM paddock:\S+ AS build", f"FROM {tools}:trusting AS build", dockerfile.read_text())
+    text = (project / "Dockerfile").read_text()
+    building = text.replace(f"FROM paddock:{layout.python} AS build", f"FROM {tools}:{layout.python}-trusting AS build")
+    assert building != text
     building = re.sub(r"^FROM paddock:(\S+)$", rf"FROM {image.partition(':')[0]}:\1", building, flags=re.MULTILINE)
-    tag = f"paddock-init:{example}"
+    tag = f"paddock-init:{layout.source.rpartition('/')[2]}"
     request.addfinalizer(lambda: subprocess.run(["docker", "rmi", "--force", tag], check=False))
     build = ["docker", "build", "--tag", tag, "--file", "-", str(project)]
     subprocess.run(build, input=building, text=True, check=True)
     # Docker's check would ask for what the database has, and nothing has made that.
     options = {"read_only": True, "tmpfs": {"/tmp": "", "/data": "mode=1777"}}
-    container = start(image=tag, environment=EXAMPLES[example], **options)
+    container = start(image=tag, environment=layout.environment, **options).wait_ready()
 
-    assert container.wait_ready().get("/health").status_code == 200
+    answer = container.get(layout.path)
+    assert (answer.status_code, layout.answer in answer.text) == (200, True), answer.text

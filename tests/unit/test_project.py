@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,6 +130,204 @@ def test_layouts(project: Make, files: dict[str, str], manager: str, framework: 
     assert f"FROM paddock:{python}-slim\n" in text
     assert f"ENV APP_MODULE={module}\n" in text
     assert all(f"source={name},target={name}" in text for name in found.files)
+
+
+WHEELS = {
+    "uv.lock": """
+version = 1
+[[package]]
+name = "orjson"
+version = "3.10.12"
+wheels = [
+    {{ url = "https://example.com/orjson-3.10.12-{tag}-manylinux_2_17_{machine}.whl" }},
+    {{ url = "https://example.com/orjson-3.10.12-cp314-cp314-win_amd64.whl" }},
+    {{ url = "https://example.com/orjson-3.10.12-cp314-cp314-manylinux_2_17_riscv64.whl" }},
+]
+[[package]]
+name = "windows-only"
+version = "1"
+wheels = [{{ url = "https://example.com/windows_only-1-cp312-cp312-win_amd64.whl" }}]
+[[package]]
+name = "source-only"
+version = "1"
+sdist = {{ url = "https://example.com/source-only-1.tar.gz" }}
+""",
+    "poetry.lock": """
+[[package]]
+name = "orjson"
+version = "3.10.12"
+files = [{{file = "orjson-3.10.12-{tag}-manylinux_2_17_{machine}.whl", hash = "sha256:0"}}]
+""",
+    "pdm.lock": """
+[[package]]
+name = "orjson"
+version = "3.10.12"
+files = [{{url = "https://example.com/orjson-3.10.12-{tag}-manylinux_2_17_{machine}.whl", hash = "sha256:0"}}]
+""",
+}
+
+
+@pytest.mark.parametrize("lock", WHEELS)
+@pytest.mark.parametrize(
+    ("tag", "python"),
+    [
+        ("cp314-cp314", "3.14"),
+        ("cp313-cp313", "3.13"),
+        ("cp312-cp312", "3.12"),
+        ("cp39-abi3", "3.14"),
+        ("cp313-cp313t", "3.13"),
+    ],
+)
+def test_the_python_is_one_that_there_are_wheels_for(
+    project: Make, monkeypatch: pytest.MonkeyPatch, lock: str, tag: str, python: str
+) -> None:
+    monkeypatch.setattr("paddock.project.survey.PYTHONS", ["3.14", "3.13", "3.12", "3.15"])
+    text = WHEELS[lock].format(tag=tag, machine=platform.machine())
+    found = project({"pyproject.toml": PYPROJECT.format(python=">=3.12"), lock: text, "main.py": APP})
+
+    assert (found.python, found.compiled) == (python, [])
+    assert "gcc" not in dockerfile(found)
+
+
+def test_what_has_no_wheel_for_the_python_of_the_project_is_compiled(project: Make) -> None:
+    text = WHEELS["uv.lock"].format(tag="cp312-cp312", machine=platform.machine())
+    found = project({"pyproject.toml": PYPROJECT.format(python="==3.13.*"), "uv.lock": text, "main.py": APP})
+
+    assert (found.python, found.compiled) == ("3.13", ["orjson"])
+    assert "# For orjson.\nUSER 0\n" in dockerfile(found)
+    assert "apt-get install -y --no-install-recommends gcc libc6-dev\n" in dockerfile(found)
+
+
+@pytest.mark.parametrize(
+    ("files", "python"),
+    [
+        ({"runtime.txt": "python-3.13.1\n"}, "3.13"),
+        ({"Dockerfile": "# syntax=x\nFROM python:3.12-slim AS build\n"}, "3.12"),
+        ({"Dockerfile": "FROM docker.io/library/python:3.13.2\n"}, "3.13"),
+        ({".python-version": "3.11\n", "Dockerfile": "FROM python:3.12\n"}, "3.12"),
+    ],
+)
+def test_other_files_name_a_python(project: Make, files: dict[str, str], python: str) -> None:
+    assert project({"requirements.txt": "flask\n", "app.py": FLASK, **files}).python == python
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"requirements.txt": "flask\nshop @ git+https://example.com/shop@v1\n", "app.py": FLASK},
+        {
+            "pyproject.toml": PYPROJECT.format(python=">=3.12"),
+            "uv.lock": UV_LOCK + 'source = { git = "https://example.com/shop?rev=v1#0" }\n',
+            "main.py": APP,
+        },
+    ],
+)
+def test_packages_from_git_need_git(project: Make, files: dict[str, str]) -> None:
+    build, _, serve = dockerfile(project(files)).partition("-slim\n")
+
+    assert "# For packages from git" in build.replace("psycopg, ", "")
+    assert "git" in build.partition("--no-install-recommends")[2].split("\n")[0].split()
+    assert "git" not in serve
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"requirements.txt": "-e .\nflask\n", "setup.py": "", "app.py": FLASK}, "uv pip install"),
+        ({"requirements.txt": "./shared\nflask\n", "app.py": FLASK}, "uv pip install"),
+        (
+            {
+                "pyproject.toml": '[tool.uv.workspace]\nmembers = ["packages/*"]\n',
+                "uv.lock": UV_LOCK,
+                "packages/shop/pyproject.toml": '[project]\nname = "the-shop"\n',
+                "packages/shop/src/shop/__init__.py": "",
+                "packages/shop/src/shop/main.py": APP,
+            },
+            "uv sync --locked --no-dev --no-editable --no-cache --package the-shop",
+        ),
+        (
+            {
+                "pyproject.toml": PYPROJECT.format(python=">=3.12"),
+                "uv.lock": UV_LOCK + 'source = { directory = "lib" }\n',
+                "main.py": APP,
+            },
+            "uv sync --locked --no-dev --no-editable --no-cache",
+        ),
+    ],
+)
+def test_folders_of_the_project_are_there_when_they_are_installed(
+    project: Make, files: dict[str, str], command: str
+) -> None:
+    text = dockerfile(project(files))
+
+    assert 0 < text.index("COPY --chown=10001:0 . .") < text.index(command)
+    assert "--no-install-project" not in text
+
+
+@pytest.mark.parametrize(
+    ("toml", "files", "installed"),
+    [
+        ('name = "the-shop"', {"the_shop/__init__.py": ""}, True),
+        ('name = "the-shop"', {"src/the_shop/__init__.py": ""}, True),
+        ('name = "the-shop"', {"app/__init__.py": ""}, False),
+        ('name = "the-shop"\n[tool.poetry]\npackages = [{ include = "app" }]', {"app/__init__.py": ""}, True),
+        ('name = "the-shop"\n[tool.poetry]\npackage-mode = false', {"the_shop/__init__.py": ""}, False),
+        ('name = "the-shop"\n[tool.setuptools.packages.find]\nwhere = ["lib"]', {}, True),
+    ],
+)
+def test_only_what_can_be_built_is_installed(project: Make, toml: str, files: dict[str, str], installed: bool) -> None:
+    system = '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
+    found = project(
+        {"pyproject.toml": f"{system}[project]\n{toml}\n", "poetry.lock": UV_LOCK, "app.py": FLASK, **files}
+    )
+
+    assert found.installable is installed
+    assert ("uv pip install --no-deps --no-cache ." in dockerfile(found)) is installed
+
+
+def test_a_version_that_comes_from_git_is_given(project: Make) -> None:
+    system = '[build-system]\nrequires = ["hatchling", "hatch-vcs"]\nbuild-backend = "hatchling.build"\n'
+    files = {"shop/__init__.py": "", "app.py": FLASK, "uv.lock": UV_LOCK}
+    found = project({"pyproject.toml": PYPROJECT.format(python=">=3.12") + system, **files})
+
+    assert "ENV SETUPTOOLS_SCM_PRETEND_VERSION=0\n" in dockerfile(found)
+
+
+def test_a_django_project_in_a_folder(project: Make) -> None:
+    settings = """
+import environ
+env = environ.Env(DEBUG=(bool, False), TIER=(str, "basic"))
+TIER = env("TIER")
+SECRET_KEY = env("SECRET_KEY")
+DEBUG = env.bool("DEBUG", default=False)
+DATABASES = {"default": env.db("DATABASE_URL")}
+EMAIL = env.str("EMAIL", "somebody@example.com")
+STATIC_ROOT = "static"
+"""
+    files = django(settings, **{"requirements.txt": "Django==5.2\n"})
+    found = project({name if name == "requirements.txt" else f"web/{name}": text for name, text in files.items()})
+
+    assert found.manage == "web/manage.py"
+    assert found.required == ["SECRET_KEY", "DATABASE_URL"]
+    assert found.migrates == "python web/manage.py migrate"
+    assert "ENV PYTHONPATH=/app/web\nENV APP_MODULE=shop.wsgi:application\n" in dockerfile(found)
+    values = "SECRET_KEY=only-for-the-build DATABASE_URL=sqlite:////tmp/db"
+    assert f"RUN {values} python web/manage.py collectstatic --no-input" in dockerfile(found)
+
+
+def test_settings_by_decouple(project: Make) -> None:
+    settings = """
+from decouple import config
+KEY = config("API_KEY")
+DEBUG = config("DEBUG", default=False, cast=bool)
+"""
+    assert project(django(settings)).required == ["SECRET_KEY", "API_KEY"]
+
+
+def test_a_project_in_a_folder_is_named(project: Make) -> None:
+    found = project({"backend/uv.lock": UV_LOCK, "backend/pyproject.toml": PYPROJECT, "README.md": ""})
+
+    assert "is it in backend/, where there is uv.lock: init there?" in found.questions
 
 
 def test_files_that_requirements_include(project: Make) -> None:

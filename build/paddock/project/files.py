@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from paddock.project.debian import needs
+from paddock.project.debian import COMPILER, needs
 from paddock.project.survey import PLACEHOLDER, Project
 
-TOOLS = {"poetry": "poetry==2.5.1", "pdm": "pdm==2.29.4", "pipenv": "pipenv==2026.10.3"}
+TOOLS = {
+    "poetry": "--from poetry==2.5.1 poetry",
+    # It says hishel>=1.4, and does not start with 2.
+    "pdm": "--from pdm==2.29.4 --with 'hishel<2' pdm",
+    "pipenv": "--from pipenv==2026.10.3 pipenv",
+}
 """What uv runs where the image has no such tool."""
 
 TOOLS_AS_OF = "2026-11-20"
@@ -37,7 +42,9 @@ def files(project: Project) -> dict[str, str]:
 def dockerfile(project: Project) -> str:
     """Return the Dockerfile."""
     build, run, whose = needs(project.packages)
-    stages = [_build(project, build, whose), _tests(project), _serve(project, run, whose)]
+    wanted = sorted({*build, *(COMPILER if project.compiled else ()), *(("git",) if project.git else ())})
+    reasons = [*whose, *project.compiled[:3], *(["packages from git"] if project.git else [])]
+    stages = [_build(project, wanted, reasons), _tests(project), _serve(project, run, whose)]
     return "\n\n".join(stage for stage in stages if stage)
 
 
@@ -67,7 +74,8 @@ def _run(project: Project, *commands: str) -> list[str]:
 
 
 def _tool(manager: str) -> str:
-    return f"uvx --exclude-newer {TOOLS_AS_OF} --from {TOOLS[manager]} {manager}"
+    # The cache has it: nobody waits for this tool to start twice.
+    return f"UV_COMPILE_BYTECODE=0 uvx --exclude-newer {TOOLS_AS_OF} {TOOLS[manager]}"
 
 
 def _install(project: Project) -> list[str]:
@@ -75,6 +83,9 @@ def _install(project: Project) -> list[str]:
     requirements = "/tmp/requirements.txt"  # noqa: S108 (in a build stage)
     export = f"uv pip install --require-hashes --requirements {requirements}"
     match project.manager:
+        case "uv" if project.whole:
+            # Its other members are not in the files that are mounted.
+            return []
         case "uv":
             return _run(project, "uv sync --locked --no-dev --no-install-project")
         case "poetry":
@@ -95,16 +106,22 @@ def _build(project: Project, debian: list[str], whose: list[str]) -> str:
     lines = [*_questions(project), f"FROM paddock:{project.python} AS build", *_debian(debian, whose)]
     if project.manager == "poetry":
         lines += ["# Poetry reads no other variable for the certificates that it trusts.", CERTIFICATES]
-    lines += ["# Before the source, so that this layer stays as it is until they change.", *_install(project)]
-    lines += ["COPY --chown=10001:0 . ."]
-    if project.installable and project.manager == "uv":
-        lines += ["RUN uv sync --locked --no-dev --no-editable --no-cache"]
+    if project.versioned:
+        lines += ["# Its version comes from git, which is not here.", "ENV SETUPTOOLS_SCM_PRETEND_VERSION=0"]
+    if project.whole:
+        lines += ["# First, as some of the packages are folders of it.", "COPY --chown=10001:0 . .", *_install(project)]
+    else:
+        lines += ["# Before the source, so that this layer stays as it is until they change.", *_install(project)]
+        lines += ["COPY --chown=10001:0 . ."]
+    if project.manager == "uv" and (project.installable or project.whole):
+        member = f" --package {project.member}" if project.member else ""
+        lines += [f"RUN uv sync --locked --no-dev --no-editable --no-cache{member}"]
     elif project.installable and project.manager != "none":
         lines += ["RUN uv pip install --no-deps --no-cache ."]
     if project.static:
         lines += [
             "# The settings are imported, and want what they insist on: for this command only.",
-            f"RUN {_placeholders(project)}python manage.py collectstatic --no-input",
+            f"RUN {_placeholders(project)}python {project.manage} collectstatic --no-input",
         ]
     return "\n".join(lines) + "\n"
 
@@ -132,6 +149,8 @@ def _serve(project: Project, debian: list[str], whose: list[str]) -> str:
         "COPY --from=build --chown=0:0 --chmod=go-w /opt/venv /opt/venv",
         "COPY --from=build --chown=0:0 --chmod=go-w /app /app",
     ]
+    if project.path:
+        lines.append(f"ENV PYTHONPATH=/app/{project.path}")
     if project.module:
         lines.append(f"ENV APP_MODULE={project.module}")
     if project.required:

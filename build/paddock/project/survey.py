@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,12 @@ from packaging.utils import canonicalize_name
 from paddock.application import finding
 from paddock.errors import StartError
 from paddock.processes import read_text
+from paddock.project.locked import Locked, read
 
-PYTHONS = ("3.14", "3.13", "3.12", "3.15")
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The Python of the image that this runs in: that one is there."""
+
+PYTHONS = sorted(("3.14", "3.13", "3.12", "3.15"), key=RUNNING.__ne__)
 """What there are images for, the one to prefer first."""
 
 DISTRIBUTION = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -53,12 +58,25 @@ class Project:
     python: str = PYTHONS[0]
     packages: set[str] = field(default_factory=set)
     """Names of distributions, normalized; those that others bring along too where there is a lock file."""
+    locked: list[Locked] = field(default_factory=list)
+    compiled: list[str] = field(default_factory=list)
+    """Packages that have no wheel for that Python."""
+    git: bool = False
+    """Whether a package comes from a git repository."""
+    whole: bool = False
+    """Whether packages can be installed only where all of the project is: some of them are folders of it."""
+    member: str = ""
+    """The member of a uv workspace that is served."""
     installable: bool = False
     """Whether the project is a package itself, which a src/ layout wants installed."""
+    versioned: bool = False
+    """Whether its version comes from git, which an image has not."""
     framework: str = ""
     module: str = ""
-    manage: bool = False
-    """Whether it is a Django project with its manage.py at the top."""
+    path: str = ""
+    """The folder that Python has to look into for it, where the server would not."""
+    manage: str = ""
+    """The path of Django's manage.py."""
     static: bool = False
     """Whether Django's collectstatic has somewhere to write to."""
     migrates: str = ""
@@ -81,6 +99,7 @@ def survey(directory: Path) -> Project:
     _find_python(project, toml)
     _find_framework(project)
     _find_module(project)
+    _find_package(project, toml)
     if project.framework == "django":
         _look_at_django(project)
     elif (directory / "alembic.ini").is_file():
@@ -101,11 +120,13 @@ def _toml(file: Path) -> dict[str, Any]:
 def _find_packages(project: Project, toml: dict[str, Any]) -> None:
     """Find who installs the packages, from what, and which."""
     here = project.directory
-    project.installable = "build-system" in toml
     for manager, lock in (("uv", "uv.lock"), ("poetry", "poetry.lock"), ("pdm", "pdm.lock")):
         if toml and (here / lock).is_file():
             project.manager, project.files = manager, ["pyproject.toml", lock]
-            project.packages = {canonicalize_name(each["name"]) for each in _toml(here / lock).get("package", [])}
+            project.locked = read(_toml(here / lock).get("package", []))
+            project.packages = {each.name for each in project.locked}
+            project.git = any(each.git for each in project.locked)
+            project.whole = any(each.local for each in project.locked) or bool(_tool(toml, "uv", "workspace"))
             project.found.append(f"{manager}, as there is {lock}")
             return
     if (here / "Pipfile.lock").is_file():
@@ -124,6 +145,8 @@ def _find_packages(project: Project, toml: dict[str, Any]) -> None:
             text = "\n".join(read_text(here / file) for file in project.files)
             project.packages = _named(text)
             project.hashed = "--hash=" in text
+            project.git = "git+" in text
+            project.whole = bool(re.search(r"^(-e |--editable|file:|\.)", text, re.MULTILINE))
             project.found.append(f"pip, with{'' if project.hashed else 'out'} hashes, as there is {name}")
             return
     dependencies = toml.get("project", {}).get("dependencies", [])
@@ -136,6 +159,12 @@ def _find_packages(project: Project, toml: dict[str, Any]) -> None:
         )
     else:
         project.questions.append("no lock file, requirements.txt or pyproject.toml says what packages it needs")
+        names = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.txt")
+        project.questions += [
+            f"is it in {file.parent.name}/, where there is {name}: init there?"
+            for name in names
+            for file in here.glob(f"*/{name}")
+        ]
 
 
 def _named(text: str) -> set[str]:
@@ -162,29 +191,64 @@ def _included(directory: Path, name: str) -> list[str]:
     return files
 
 
+NAMED_IN = {
+    ".python-version": r"(?:cpython-)?(\d+\.\d+)",
+    "runtime.txt": r"python-(\d+\.\d+)",
+    "Dockerfile": r"(?s).*?^FROM (?:\S*/)?python:(\d+\.\d+)",
+}
+"""Files that name a Python, and where in them."""
+
+
 def _find_python(project: Project, toml: dict[str, Any]) -> None:
-    """Find the Python: of .python-version, else the first image that the project allows."""
-    pinned = re.match(r"(?:cpython-)?(\d+\.\d+)", read_text(project.directory / ".python-version"))
-    if pinned and pinned[1] in PYTHONS:
-        project.python = pinned[1]
-        project.found.append(f"Python {project.python}, as .python-version says")
-        return
-    poetry = toml.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python", "")
-    wanted, where = toml.get("project", {}).get("requires-python") or _caret(str(poetry)), "pyproject.toml"
-    if not wanted and (requires := _toml(project.directory / "Pipfile").get("requires", {})):
-        version = str(requires.get("python_full_version") or requires.get("python_version") or "")
-        wanted, where = f"=={'.'.join(version.split('.')[:2])}.*" if version else "", "Pipfile"
+    """Find the Python: of a file that names one, else the first image that the project allows and has wheels for."""
+    wanted, where = _allowed(project.directory, toml)
     try:
         allowed = SpecifierSet(wanted or "")
     except InvalidSpecifier:
         allowed = SpecifierSet()
         project.questions.append(f"which Python is it for? {where} says {wanted}")
     fitting = [python for python in PYTHONS if allowed.contains(f"{python}.1") or allowed.contains(f"{python}.99")]
-    if not fitting:
-        project.questions.append(f"it is for Python {wanted}, and there is no image for that: does {PYTHONS[0]} do?")
-        return
-    project.python = fitting[0]
-    project.found.append(f"Python {project.python}" + (f", as {where} allows {wanted}" if wanted else ""))
+    for name, pattern in NAMED_IN.items():
+        named = re.match(pattern, read_text(project.directory / name), re.MULTILINE)
+        if named and named[1] in fitting:
+            project.python = named[1]
+            project.found.append(f"Python {project.python}, as {name} says")
+            break
+    else:
+        if not fitting:
+            project.questions.append(
+                f"it is for Python {wanted}, and there is no image for that: does {PYTHONS[0]} do?"
+            )
+            return
+        project.python = min(fitting, key=lambda python: len(_compiled(project, python)))
+        reason = f", as {where} allows {wanted}" if wanted else ""
+        if project.python != fitting[0]:
+            reason += f"; not {fitting[0]}, for which {', '.join(_compiled(project, fitting[0])[:3])} has no wheel"
+        project.found.append(f"Python {project.python}{reason}")
+    project.compiled = _compiled(project, project.python)
+
+
+def _compiled(project: Project, python: str) -> list[str]:
+    """Return the packages that would have to be compiled for a Python."""
+    return [each.name for each in project.locked if not each.has_wheel(python)]
+
+
+def _allowed(directory: Path, toml: dict[str, Any]) -> tuple[str, str]:
+    """Return which Pythons the project allows, and the file that says so."""
+    poetry = _tool(toml, "poetry", "dependencies").get("python", "")
+    wanted = toml.get("project", {}).get("requires-python") or _caret(str(poetry))
+    if not wanted and (requires := _toml(directory / "Pipfile").get("requires", {})):
+        version = str(requires.get("python_full_version") or requires.get("python_version") or "")
+        return f"=={'.'.join(version.split('.')[:2])}.*" if version else "", "Pipfile"
+    return wanted, "pyproject.toml"
+
+
+def _tool(toml: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the table of a tool in pyproject.toml, empty if there is none."""
+    table: Any = toml.get("tool", {})
+    for name in names:
+        table = table.get(name, {}) if isinstance(table, dict) else {}
+    return table if isinstance(table, dict) else {}
 
 
 def _caret(poetry: str) -> str:
@@ -203,9 +267,14 @@ def _find_framework(project: Project) -> None:
 
 def _find_module(project: Project) -> None:
     """Find the application, as the server does when it starts."""
-    project.manage = (project.directory / "manage.py").is_file()
+    found = (path for pattern in ("manage.py", "*/manage.py") for path in sorted(project.directory.glob(pattern)))
+    project.manage = next((str(path.relative_to(project.directory)) for path in found), "")
     try:
-        project.module = finding.find(project.directory).spec
+        target = finding.find(project.directory)
+        project.module = target.spec
+        # The server itself looks into src/.
+        path = target.path.relative_to(project.directory)
+        project.path = "" if str(path) in (".", "src") else str(path)
         project.found.append(f"the application {project.module}")
     except StartError as error:
         project.questions.append(f"APP_MODULE: {str(error).splitlines()[0]}")
@@ -213,16 +282,17 @@ def _find_module(project: Project) -> None:
 
 def _look_at_django(project: Project) -> None:
     """Find what the settings want, and whether there is a database elsewhere and a place for static files."""
+    root = (project.directory / project.manage).parent if project.manage else project.directory
     sources = [
         source
-        for source in finding.modules(project.directory).values()
+        for source in finding.modules(root).values()
         if "settings" in source.module.split(".") or source.file.parent.name == "settings"
     ]
     text = "\n".join(read_text(source.file) for source in sources)
     for source in sources:
         if tree := source.tree():
             project.required += [name for name in _required(tree) if name not in project.required]
-    project.static = bool(re.search(r"^STATIC_ROOT\s*=", text, re.MULTILINE)) and project.manage
+    project.static = bool(re.search(r"^STATIC_ROOT\s*=", text, re.MULTILINE) and project.manage)
     if project.static:
         project.found.append("static files, as the settings have STATIC_ROOT")
     elif "STATIC_URL" in text:
@@ -233,7 +303,7 @@ def _look_at_django(project: Project) -> None:
         project.data = file[1]
         project.found.append(f"a volume for the database in {project.data}")
     if project.manage and (project.data or re.search(r"postgres|mysql|oracle|DATABASE_URL", text)):
-        project.migrates = "python manage.py migrate"
+        project.migrates = f"python {project.manage} migrate"
     elif "sqlite3" in text:
         project.questions.append(
             "the database is a file, which is lost with the container, and read-only there: a volume?"
@@ -241,22 +311,69 @@ def _look_at_django(project: Project) -> None:
 
 
 def _required(tree: ast.Module) -> list[str]:
-    """Return the variables that `os.environ["NAME"]` insists on."""
-    return [
-        node.slice.value
+    """Return the variables that settings insist on: by `os.environ["NAME"]`, django-environ or python-decouple."""
+    names = [name for node in ast.walk(tree) if (name := _demanded(node))]
+    # env = environ.Env(DEBUG=(bool, False))
+    defaults = {
+        keyword.arg
         for node in ast.walk(tree)
-        if isinstance(node, ast.Subscript)
-        and isinstance(node.ctx, ast.Load)
-        and isinstance(node.slice, ast.Constant)
-        and isinstance(node.slice.value, str)
-        and ast.unparse(node.value) in ("os.environ", "environ")
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Env")
+        for keyword in node.keywords
+    }
+    return [name for name in dict.fromkeys(names) if name not in defaults]
+
+
+def _demanded(node: ast.AST) -> str:
+    """Return the name of the variable that an expression cannot do without."""
+    match node:
+        case ast.Subscript(value=value, ctx=ast.Load(), slice=ast.Constant(value=str(name))):
+            return name if ast.unparse(value) in ("os.environ", "environ") else ""
+        case ast.Call(func=function, args=[ast.Constant(value=str(name))], keywords=keywords):
+            if any(each.arg == "default" for each in keywords):
+                return ""
+            called = ast.unparse(function)
+            return name if called == "config" or called == "env" or called.startswith("env.") else ""
+    return ""
+
+
+def _find_package(project: Project, toml: dict[str, Any]) -> None:
+    """Find whether the project can be installed: many name a build system, and have nothing that it would build."""
+    system = toml.get("build-system", {})
+    name = toml.get("project", {}).get("name") or _tool(toml, "poetry").get("name") or ""
+    folder = canonicalize_name(str(name)).replace("-", "_")
+    told = [
+        _tool(toml, "poetry").get("packages"),
+        _tool(toml, "setuptools").get("packages"),
+        _tool(toml, "setuptools").get("py-modules"),
+        _tool(toml, "hatch", "build", "targets", "wheel"),
+        _tool(toml, "uv", "build-backend").get("module-name"),
     ]
+    here = project.directory
+    there = folder and any((here / path).exists() for path in (folder, f"{folder}.py", f"src/{folder}"))
+    project.installable = bool(system and (there or any(told))) and _tool(toml, "poetry").get("package-mode", True)
+    requires = " ".join(map(str, system.get("requires", [])))
+    project.versioned = bool(re.search(r"setuptools[-_]scm|hatch-vcs", requires))
+    if _tool(toml, "uv", "workspace") and project.module:
+        _find_member(project)
+
+
+def _find_member(project: Project) -> None:
+    """Find the member of a uv workspace in which the application is."""
+    module = project.module.partition(":")[0].replace(".", "/")
+    for file in sorted(project.directory.glob("*/*/pyproject.toml")) + sorted(
+        project.directory.glob("*/pyproject.toml")
+    ):
+        for path in (f"{module}.py", f"src/{module}.py", f"{module}/__init__.py", f"src/{module}/__init__.py"):
+            if (file.parent / path).is_file():
+                project.member = str(_toml(file).get("project", {}).get("name", ""))
+                project.found.append(f"the member {project.member} of the workspace")
+                return
 
 
 def _find_tests(project: Project, toml: dict[str, Any]) -> None:
     """Find tests, where what runs them is in the lock file."""
     directory = next((name for name in ("tests", "test") if (project.directory / name).is_dir()), "")
-    groups = json.dumps([toml.get("dependency-groups"), toml.get("tool", {}).get("poetry", {}).get("group")])
+    groups = json.dumps([toml.get("dependency-groups"), _tool(toml, "poetry", "group")])
     if directory and project.manager in ("uv", "poetry") and "pytest" in groups:
         project.tests = directory
         project.found.append(f"a stage for the tests in {directory}/, which pytest runs")

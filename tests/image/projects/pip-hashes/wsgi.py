@@ -1,0 +1,3 @@
+from service.api import create_app
+
+app = create_app()
