@@ -1,0 +1,7 @@
+#!/bin/sh
+# Runs pytest of the application's environment, for a stage that is an image of its own.
+set -e
+
+# shellcheck disable=SC1091
+. /application_root/.venv/bin/activate
+exec pytest "$@"
