@@ -71,7 +71,7 @@ variable "EXAMPLE_STAGES" {
 
 variable "COMPAT" {
   type        = list(string)
-  default     = ["gunicorn", "tiangolo", "tiangolo-fastapi"]
+  default     = ["gunicorn", "inboard", "poetry", "s2i", "tiangolo", "tiangolo-fastapi"]
   description = "The stages of build/compat/Dockerfile: the images that there is a layer for"
 }
 
@@ -79,6 +79,12 @@ variable "PADDOCK_PYTHON" {
   type        = string
   default     = DEFAULT_PYTHON
   description = "The Python of the images under test"
+}
+
+variable "TESTED_IMAGE" {
+  type        = string
+  default     = null
+  description = "Repository of the images under test, such as what was pulled by digest. Unset: built here"
 }
 
 variable "BASE_IMAGE" {
@@ -168,12 +174,22 @@ function "suffix" {
   result = variant == "full" ? "" : "-${variant}"
 }
 
+# What a test's Dockerfile builds on: the image of this commit, or what is tested in its place.
+function "image_of" {
+  params = [python, variant]
+  result = (
+    TESTED_IMAGE != null && python == PADDOCK_PYTHON
+    ? "docker-image://${TESTED_IMAGE}:${python}${suffix(variant)}"
+    : "target:${target_of(python, variant)}"
+  )
+}
+
 # What `FROM paddock:3.14` means in an example, or in a test's Dockerfile.
 function "images" {
   params = [python]
   result = {
-    "paddock:${DEFAULT_PYTHON}"      = "target:${target_of(python, "full")}"
-    "paddock:${DEFAULT_PYTHON}-slim" = "target:${target_of(python, "slim")}"
+    "paddock:${DEFAULT_PYTHON}"      = image_of(python, "full")
+    "paddock:${DEFAULT_PYTHON}-slim" = image_of(python, "slim")
   }
 }
 
@@ -193,7 +209,7 @@ group "tests" {
 
 # What some tests start beside the image or in its place.
 group "test-tools" {
-  targets = ["tool", "faketime", "kinds", "sets", "trusting"]
+  targets = ["tool", "faketime", "kinds", "sets", "trusting-each"]
 }
 
 group "all" {
@@ -276,6 +292,9 @@ target "readme" {
   matrix = {
     row = [
       { peer = "gunicorn", image = "ghcr.io/benoitc/gunicorn:24.1.0" },
+      { peer = "inboard", image = "ghcr.io/br3ndonland/inboard:fastapi" },
+      { peer = "poetry", image = "pfeiffermax/uvicorn-gunicorn-poetry:1.3.0-python3.9.14-slim-bullseye" },
+      { peer = "s2i", image = "registry.access.redhat.com/ubi9/python-312" },
       { peer = "tiangolo", image = "tiangolo/uvicorn-gunicorn:python3.11" },
       { peer = "tiangolo-fastapi", image = "tiangolo/uvicorn-gunicorn-fastapi:python3.11" },
     ]
@@ -314,7 +333,7 @@ target "tool" {
 target "faketime" {
   inherits = ["_secrets"]
   context  = "tests/image/faketime"
-  contexts = { "paddock:slim" = "target:${target_of(DEFAULT_PYTHON, "slim")}" }
+  contexts = { "paddock:slim" = image_of(DEFAULT_PYTHON, "slim") }
   tags     = ["${IMAGE}-test:faketime"]
 }
 
@@ -322,7 +341,7 @@ target "faketime" {
 target "kinds" {
   inherits = ["_secrets"]
   context  = "tests/image/kinds"
-  contexts = { "paddock:full" = "target:${target_of(DEFAULT_PYTHON, "full")}" }
+  contexts = { "paddock:full" = image_of(DEFAULT_PYTHON, "full") }
   tags     = ["${IMAGE}-test:kinds"]
 }
 
@@ -332,20 +351,22 @@ target "sets" {
   inherits = ["_secrets"]
   matrix   = { python = ["3.13", DEFAULT_PYTHON] }
   context  = "tests/image/sets"
-  contexts = { "paddock:full" = "target:${target_of(python, "full")}", apps = "tests/image/sets/apps" }
+  contexts = { "paddock:full" = image_of(python, "full"), apps = "tests/image/sets/apps" }
   tags     = ["${IMAGE}-test:${python}-sets"]
 }
 
 # The image for the Dockerfiles of docs/, which know nothing of the proxy or mirror that this machine may need.
-target "trusting" {
+target "trusting-each" {
+  name     = python == DEFAULT_PYTHON ? "trusting" : "trusting-${replace(python, ".", "-")}"
   inherits = ["_secrets"]
+  matrix   = { python = ["3.13", DEFAULT_PYTHON] }
   context  = "tests/docs/trusting"
-  contexts = { "paddock:full" = "target:${target_of(DEFAULT_PYTHON, "full")}" }
+  contexts = { "paddock:full" = image_of(python, "full") }
   args = {
     UV_DEFAULT_INDEX = UV_DEFAULT_INDEX
     PIP_INDEX_URL    = PIP_INDEX_URL
   }
-  tags = ["${IMAGE}-test:trusting"]
+  tags = concat(["${IMAGE}-test:${python}-trusting"], python == DEFAULT_PYTHON ? ["${IMAGE}-test:trusting"] : [])
 }
 
 target "image-check" {
@@ -395,6 +416,8 @@ target "environment" {
       { name = "template", dockerfile = "uv-four-lines", context = "template" },
       { name = "src", dockerfile = "src", context = "src-layout" },
       { name = "collectstatic", dockerfile = "collectstatic", context = "django" },
+      { name = "workspace", dockerfile = "workspace", context = "workspace" },
+      { name = "apt-slim", dockerfile = "apt-slim", context = "debian" },
     ])
   }
   inherits   = ["_secrets"]

@@ -34,8 +34,8 @@ if [ -n "${PADDOCK_PYTHON:-}" ]; then
     images="full-$suffix slim-$suffix test-tools environment"
 fi
 if [ -n "${PADDOCK_IMAGE:-}" ]; then
-    # That image is tested as it is; what some tests start beside it is built all the same.
-    export IMAGE="$PADDOCK_IMAGE"
+    # That image is tested as it is, and what some tests start beside it is built on it.
+    export IMAGE="$PADDOCK_IMAGE" TESTED_IMAGE="$PADDOCK_IMAGE"
     images='test-tools environment'
 fi
 export PADDOCK_IMAGE="${IMAGE:-paddock}"

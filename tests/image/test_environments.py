@@ -8,6 +8,7 @@ import os
 import re
 
 import pytest
+from docker.types import Mount
 from websockets.sync.client import connect
 
 from conftest import Container
@@ -77,6 +78,15 @@ def test_the_last_stage_has_no_installer_and_nothing_to_change(installed, name):
     assert container.run("find", "/app", "/opt", "-writable", "!", "-type", "l") == ""
 
 
+def test_what_was_compiled_finds_its_libraries(installed):
+    container = installed("apt-slim").wait_ready()
+
+    found = container.get().json()
+    assert found["mysql"].startswith("3.")
+    assert found["postgresql"] > 150000
+    assert container.run("sh", "-c", "command -v uv pip gcc || true") == ""
+
+
 def test_what_is_not_in_the_lock_file_is_removed_and_the_server_stays(installed):
     container = installed("exact").wait_ready()
 
@@ -122,6 +132,15 @@ def test_an_editable_install_of_a_src_layout_is_served_from_there(installed):
     assert modules(container)["shop"] == "/app/src/shop/__init__.py"
     assert location(container, "shop") == "/app/src/shop/__init__.py"
     assert "shop.main:app" in container.run("paddock", "check")
+
+
+def test_a_workspace_is_served_with_its_members(installed):
+    container = installed("workspace").wait_ready()
+
+    files = modules(container)
+    assert files["shop"] == "/app/packages/shop/src/shop/__init__.py"
+    assert files["prices"] == "/app/packages/prices/src/prices/__init__.py"
+    assert files["itsdangerous"].startswith(VENV)
 
 
 def test_an_environment_in_app_is_used(installed):
@@ -246,6 +265,17 @@ def test_an_environment_that_cannot_work_is_passed_over_with_one_warning(bind_mo
     assert container.get().json()["prefix"] == "/opt/venv"
     warnings = [event.message for event in text_events(container.logs(stdout=False)) if event.level == "WARNING"]
     assert warnings == [f"/app/.venv is not used: {reason}"]
+    assert container.stop() == 0
+
+
+def test_a_volume_over_the_environment_of_the_host_does_no_harm(bind_mounted):
+    def dangling_under_a_volume(venv):
+        make(venv, PYTHON, "/home/somebody/bin/python3.14")
+
+    volume = Mount("/app/.venv", None, type="volume")
+    container = bind_mounted(dangling_under_a_volume, mounts=[volume]).wait_ready()
+
+    assert container.get().json()["prefix"] == "/opt/venv"
     assert container.stop() == 0
 
 

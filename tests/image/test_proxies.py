@@ -113,7 +113,7 @@ def serve(engine, slim, network, proxies, volume, tls):
 def behind(start, tools, network, volume, authority, tls, tmp_path):
     """Start a proxy in front of an application, as the page has it but for what a test exchanges or adds."""
 
-    def run(name, container, way="ipv4", more="", send="", memory=None):
+    def run(name, container, way="ipv4", more="", send="", memory=None, server=""):
         program = PROGRAMS[name]
         if way == "unix":
             upstream = exchange(cell("Unix socket", program), "/run/app/app.sock", socket_of(container))
@@ -122,6 +122,9 @@ def behind(start, tools, network, volume, authority, tls, tmp_path):
             address = container.address if way == "ipv4" else f"[{container.ipv6}]"
             upstream = f"{program.upstream.replace('app:8000', f'{address}:8000')} {send}"
         text = exchange(FILES[program.file], program.upstream, upstream)
+        if server:
+            text, replaced = re.subn(r"^    server \{\n.*?^    \}\n", lambda _: server, text, flags=re.M | re.S)
+            assert replaced == 1
         text = exchange(text, program.before, f"{program.more}    {more}\n{program.before}")
         configuration = tmp_path / str(uuid4())
         configuration.write_text(text)
@@ -158,7 +161,7 @@ def mounted(volume):
 def answers(proxy):
     assert proxy.container.running, proxy.container.logs()
     with suppress(httpx.TransportError), proxy.client() as client:
-        return client.get("/").status_code == 200
+        return client.get("/").status_code < 500
 
 
 SPOOFED = {
@@ -250,6 +253,18 @@ def test_root_path(serve, behind, clients, name, app, strips):
     assert proxy.ask("/api/items/7") == seen(clients[0], root_path="/api")
     assert proxy.ask("/api/") == seen(clients[0], root_path="/api", route="/")
     assert proxy.ask("/api/apian") == seen(clients[0], root_path="/api", route="/apian")
+
+
+@APPS
+def test_nginx_has_other_paths_too(serve, behind, clients, app):
+    proxy = behind("nginx", serve(app, ROOT_PATH="/api"), server=FILES["etc/nginx/below.conf"])
+
+    assert proxy.ask("/api/items/7") == seen(clients[0], root_path="/api")
+    assert proxy.ask("/api/") == seen(clients[0], root_path="/api", route="/")
+    with proxy.client() as client:
+        moved = client.get("/api?page=2")
+        assert (moved.status_code, moved.headers["location"]) == (308, f"https://{HOST}/api/?page=2")
+        assert client.get("/elsewhere").status_code == 404
 
 
 # --- The PROXY protocol ---

@@ -62,6 +62,7 @@ CAUSES = {
         "environment": {"GUNICORN_PORT": "tcp://10.0.0.1:80"},
         "command": ["check"],
     },
+    "cannot open shared object file": {"command": ["python", "-c", "import ctypes; ctypes.CDLL('libpq.so.5')"]},
     "No usable temporary directory": {
         "read_only": True,
         "command": ["python", "-c", "import tempfile; tempfile.mkstemp()"],
