@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Timer
 from typing import Any
 
 import docker
@@ -143,24 +144,27 @@ class Container:
         return bool(self.raw.status == "running")
 
     def wait_ready(self) -> Container:
-        """Wait until the server says that it serves; fail at once when the container ends."""
-
-        self.follow("gunicorn: Ready")
+        """Wait until the server says that it serves, as text or JSON; fail at once when the container ends."""
+        self.follow("gunicorn: Ready", '"message": "Ready"')
         return self
 
-    def follow(self, text: str) -> None:
-        """Read the log until it holds a text; fail when the container ends before."""
+    def follow(self, *texts: str) -> None:
+        """Read the log until it holds one of the texts; fail when the container ends before, or has nothing in time."""
         said = b""
         stream = self.raw.logs(stream=True, follow=True)
+        # Nothing else would end a stream in which nothing comes.
+        limit = Timer(PATIENCE, self.raw.kill)
+        limit.start()
         try:
             for part in stream:
                 said += part
-                if text.encode() in said:
+                if any(text.encode() in said for text in texts):
                     return
         finally:
+            limit.cancel()
             # The stream's own leaves the connection to the garbage collector.
             stream._response.close()
-        pytest.fail(f"the container ended:\n{self.logs()}")
+        pytest.fail(f"the container ended, or said nothing of {texts} for {PATIENCE:.0f} s:\n{self.logs()}")
 
     def wait_healthy(self) -> Container:
         """Wait until the container is healthy, as Docker says or who asks in its place; fail at once when it ends."""
