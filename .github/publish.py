@@ -108,6 +108,11 @@ def manifest(reference: str) -> dict | None:
     raise PublishError(f"{reference}: {done.stderr.strip()}")
 
 
+def settings_of(reference: str) -> str:
+    """Return what a registry has as an image's configuration, in JSON: its labels and times, of each platform."""
+    return docker("buildx", "imagetools", "inspect", "--format", "{{json .Image}}", reference)
+
+
 def platforms(found: dict) -> set[str]:
     """Return the digests of an image's platforms: the attestations beside them say when they were built."""
     inside = found.get("manifests") or [found]
@@ -149,7 +154,7 @@ def moved_bases(image: str, unpinned: bool) -> list[str]:
         if not manifest(tag):
             moved.append(f"{tag} {base}")
             continue
-        if base not in docker("buildx", "imagetools", "inspect", "--format", "{{json .Image}}", tag):
+        if base not in settings_of(tag):
             moved.append(f"{tag} {base}")
     return moved
 
@@ -195,8 +200,7 @@ def created(base: str, committed: int) -> str:
     """
     times = [committed]
     if "@" in base:
-        inside = docker("buildx", "imagetools", "inspect", "--format", "{{json .Image}}", base)
-        times += [int(datetime.fromisoformat(each).timestamp()) for each in CREATED.findall(inside)]
+        times += [int(datetime.fromisoformat(each).timestamp()) for each in CREATED.findall(settings_of(base))]
     return datetime.fromtimestamp(max(times), UTC).isoformat()
 
 
@@ -359,8 +363,7 @@ def holder(tag: Tag, version: str) -> str:
         return f"{version} is a pre-release"
     if not tag.current:
         return ""
-    inside = docker("buildx", "imagetools", "inspect", "--format", "{{json .Image}}", tag.name)
-    held = re.search(r'"org\.opencontainers\.image\.version":\s*"([^"]*)"', inside)
+    held = re.search(r'"org\.opencontainers\.image\.version":\s*"([^"]*)"', settings_of(tag.name))
     return f"it is at {held[1]}" if held and FINAL.fullmatch(held[1]) and ordered(held[1]) > ordered(version) else ""
 
 
