@@ -126,6 +126,11 @@ def test_what_cannot_be_understood_is_no_limit(tmp_path: Path, files: dict[str, 
     assert read_limits(grow(tmp_path, files)) == Resources(8, None, None)
 
 
+@pytest.mark.parametrize(("quota", "processors"), [(None, 8), (0.5, 1), (1.5, 2), (3.0, 3), (20.0, 8)])
+def test_processors(quota: float | None, processors: int) -> None:
+    assert Resources(8, quota, None).processors == processors
+
+
 def test_mount_point_with_a_space(tmp_path: Path) -> None:
     files = {
         "proc/self/cgroup": "0::/\n",

@@ -6,7 +6,6 @@ https://inboard.bws.bio/environment
 
 import importlib.util
 import logging
-import math
 import os
 import sys
 from pathlib import Path
@@ -24,9 +23,7 @@ def number_of_workers():
     """Return the lesser of MAX_WORKERS and WEB_CONCURRENCY; without them so many for each processor, 2 at least."""
     if given := [int(os.environ[name]) for name in ("MAX_WORKERS", "WEB_CONCURRENCY") if os.environ.get(name)]:
         return min(given)
-    limits = read_limits()
-    processors = math.ceil(min(limits.cpus, limits.cpu_quota or limits.cpus))
-    return max(int(float(os.environ.get("WORKERS_PER_CORE", "1")) * processors), 2)
+    return max(int(float(os.environ.get("WORKERS_PER_CORE", "1")) * read_limits().processors), 2)
 
 
 workers = number_of_workers()

@@ -5,7 +5,6 @@ https://github.com/tiangolo/uvicorn-gunicorn-docker/blob/master/docker-images/gu
 """
 
 import json
-import math
 import os
 import sys
 
@@ -24,8 +23,7 @@ def number_of_workers():
     """Return WEB_CONCURRENCY; else so many for each processor, 2 at least, MAX_WORKERS at most."""
     if given := os.getenv("WEB_CONCURRENCY"):
         return int(given)
-    limits = read_limits()
-    number = max(int(workers_per_core * math.ceil(min(limits.cpus, limits.cpu_quota or limits.cpus))), 2)
+    number = max(int(workers_per_core * read_limits().processors), 2)
     return min(number, use_max_workers or number)
 
 

@@ -33,6 +33,11 @@ class Resources:
     memory: int | None
     """Memory in bytes; None without a limit."""
 
+    @property
+    def processors(self) -> int:
+        """How many CPUs there are to use; a started one counts whole."""
+        return math.ceil(min(self.cpus, self.cpu_quota or self.cpus))
+
 
 @dataclass(frozen=True)
 class Sizing:
