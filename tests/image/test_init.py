@@ -34,6 +34,21 @@ LAYOUTS = [
     Layout("examples/fastapi-poetry", path="/health", answer="ok"),
     Layout("examples/flask-pip", path="/health", answer="ok"),
     Layout("examples/django", {"SECRET_KEY": "sesame", "ALLOWED_HOSTS": "*"}, path="/health", answer="WSGI"),
+    # Its application is in a file that no server looks into; what it needs beside itself is not there.
+    Layout("examples/celery", path="/health", answer="ok", says="question: which variable tells Celery's broker?"),
+    Layout("examples/custom-conf", path="/pi/3", answer="3.14"),
+    Layout("examples/litestar", path="/health", answer="circuits"),
+    Layout("examples/observability", path="/health", answer="drivers"),
+    Layout(
+        "examples/opentelemetry",
+        # Where traces go, who runs it says.
+        {f"OTEL_{each}_EXPORTER": "none" for each in ("TRACES", "METRICS", "LOGS")},
+        path="/health",
+        answer="crew",
+        says="found: opentelemetry-instrument",
+    ),
+    Layout("examples/starlette-websocket", path="/health", answer="people"),
+    Layout("examples/unix-socket-nginx", path="/health", answer="ok"),
     Layout("tests/image/projects/pdm", says="found: pdm, as there is pdm.lock"),
     Layout("tests/image/projects/pipenv", says="found: Python 3.14, as Pipfile allows ==3.14.*"),
     Layout("tests/image/projects/pip-hashes", says="found: the application wsgi:app"),

@@ -15,6 +15,7 @@ from paddock.project.files import compose, dockerfile
 from paddock.project.survey import Project, survey
 
 APP = "from fastapi import FastAPI\napp = FastAPI()\n"
+CELERY = 'from celery import Celery\napp = Celery("race")\n'
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 PYPROJECT = """
 [project]
@@ -400,6 +401,30 @@ def test_what_it_cannot_know_is_a_question(project: Make, files: dict[str, str],
 
     assert any(words in question for question in found.questions)
     assert all(f"# ? {question}\n" in dockerfile(found) for question in found.questions)
+
+
+def test_an_application_in_a_file_of_another_name(project: Make) -> None:
+    files = {
+        "requirements.txt": "flask\ncelery\n",
+        "race/__init__.py": "",
+        "race/web.py": FLASK,
+        "race/tasks.py": CELERY,
+    }
+    found = project(files)
+
+    assert found.module == "race.web:app"
+    assert "    command: celery --app race.tasks worker\n" in compose(found)
+    assert [question for question in found.questions if "APP_MODULE" in question] == []
+    assert any("Celery's broker" in question for question in found.questions)
+    assert "worker:" not in compose(project({"requirements.txt": "flask\n", "race/tasks.py": CELERY}))
+    assert project({**files, "race/admin.py": FLASK}).module == ""
+
+
+def test_instrumentation_is_around_the_server(project: Make) -> None:
+    text = dockerfile(project({"requirements.txt": "flask\nopentelemetry-distro\n", "app.py": FLASK}))
+
+    assert text.endswith('ENTRYPOINT ["opentelemetry-instrument", "paddock"]\nCMD ["serve"]\n')
+    assert "ENTRYPOINT" not in dockerfile(project({"requirements.txt": "flask\n", "app.py": FLASK}))
 
 
 def test_tests_have_a_stage_where_what_runs_them_is_locked(project: Make) -> None:

@@ -70,6 +70,11 @@ DEEP = ("main.py", "app.py", "__init__.py", *DJANGO)
 DEPTH = 6
 """How many folders deep."""
 
+MADE_BY = frozenset(
+    {"Bottle", "FastAPI", "Flask", "Litestar", "Quart", "Sanic", "Starlette", "falcon.App", "falcon.asgi.App"}
+)
+"""What web frameworks call the class of an application: a name that it is bound to is one, in whatever file."""
+
 OWN_SERVERS = {
     "gradio": 'mount it in an application with app = gradio.mount_gradio_app(FastAPI(), demo, path="/")',
     "nicegui": "give it an application with app = FastAPI() and ui.run_with(app)",
@@ -187,6 +192,20 @@ def modules(directory: Path) -> dict[str, Source]:
     files = [*_listing(directory), *(file for package in _packages(directory) for file in _listing(package))]
     sources = [Source(file, directory) for file in files if file.suffix == ".py"]
     return {source.module: source for source in sources}
+
+
+def made(directory: Path, by: frozenset[str] = MADE_BY) -> list[Target]:
+    """Return what the `modules` bind to a call of one of the classes `by`, whatever the files are called."""
+    found = []
+    for name, source in modules(directory).items():
+        tree = source.tree() if name not in NOT_APPLICATIONS else None
+        for node in tree.body if tree else ():
+            match node:
+                case ast.Assign(targets=[ast.Name(id=bound), *_], value=ast.Call(func=function)):
+                    called = ast.unparse(function)
+                    if called in by or called.rpartition(".")[2] in by:
+                        found.append(Target(name, bound, directory))
+    return found
 
 
 def names(source: Source) -> frozenset[str]:
@@ -553,6 +572,8 @@ def _without_application(source: Source, directory: Path) -> str:
 
 def _example(directory: Path) -> str:
     """Return a first guess from files with other names."""
+    if targets := made(directory):
+        return f", perhaps APP_MODULE={targets[0].spec}"
     for name, source in modules(directory).items():
         tree = source.tree()
         bound = names(source) if tree and name not in NOT_APPLICATIONS and not _own_server(tree) else ()

@@ -155,6 +155,8 @@ def _serve(project: Project, debian: list[str], whose: list[str]) -> str:
         lines.append(f"ENV APP_MODULE={project.module}")
     if project.required:
         lines.append(f"ENV REQUIRED_ENV={','.join(project.required)}")
+    if project.instrument:
+        lines += [f'ENTRYPOINT ["{project.instrument}", "paddock"]', 'CMD ["serve"]']
     return "\n".join(lines) + "\n"
 
 
@@ -171,7 +173,7 @@ def _data(project: Project) -> list[str]:
 
 
 def compose(project: Project) -> str:
-    """Return the compose.yaml: the server, and before it what brings the database up to date."""
+    """Return the compose.yaml: the server, before it what brings the database up to date, beside it a worker."""
     environment = [f"      {name}: ${{{name}:?}}" for name in project.required]
     shared = ["    build: .", *(["    environment:", *environment] if environment else [])]
     shared += ["    volumes:", f"      - data:{project.data}"] if project.data else []
@@ -183,6 +185,8 @@ def compose(project: Project) -> str:
     if project.migrates:
         lines += ["    depends_on:", "      migrate:", "        condition: service_completed_successfully"]
         lines += ["", "  migrate:", *shared, f"    command: {project.migrates}"]
+    if project.worker:
+        lines += ["", "  worker:", *shared, f"    command: {project.worker}"]
     if project.data:
         lines += ["", "volumes:", "  data:"]
     return "\n".join(lines) + "\n"

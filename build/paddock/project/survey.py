@@ -83,6 +83,10 @@ class Project:
     """The command that brings the database up to date, where it is not a file of the project's."""
     data: str = ""
     """The directory of a database that is a file, where it is not the project's own."""
+    worker: str = ""
+    """The command of Celery's worker."""
+    instrument: str = ""
+    """The command that wraps the server's."""
     required: list[str] = field(default_factory=list)
     """Variables without which the settings cannot be imported."""
     tests: str = ""
@@ -106,6 +110,7 @@ def survey(directory: Path) -> Project:
         project.migrates = "alembic upgrade head"
     if project.migrates:
         project.found.append(f"a service that ends first: `{project.migrates}`")
+    _find_companions(project)
     _find_tests(project, toml)
     return project
 
@@ -271,13 +276,28 @@ def _find_module(project: Project) -> None:
     project.manage = next((str(path.relative_to(project.directory)) for path in found), "")
     try:
         target = finding.find(project.directory)
-        project.module = target.spec
-        # The server itself looks into src/.
-        path = target.path.relative_to(project.directory)
-        project.path = "" if str(path) in (".", "src") else str(path)
-        project.found.append(f"the application {project.module}")
     except StartError as error:
-        project.questions.append(f"APP_MODULE: {str(error).splitlines()[0]}")
+        made = finding.made(project.directory)
+        if len(made) != 1:
+            project.questions.append(f"APP_MODULE: {str(error).splitlines()[0]}")
+            return
+        target = made[0]
+    project.module = target.spec
+    # The server itself looks into src/.
+    path = target.path.relative_to(project.directory)
+    project.path = "" if str(path) in (".", "src") else str(path)
+    project.found.append(f"the application {project.module}")
+
+
+def _find_companions(project: Project) -> None:
+    """Find what runs beside the server or around it."""
+    if "celery" in project.packages and (made := finding.made(project.directory, frozenset({"Celery"}))):
+        project.worker = f"celery --app {made[0].module} worker"
+        project.found.append(f"a service for Celery: `{project.worker}`")
+        project.questions.append("which variable tells Celery's broker? compose.yaml has no service for one")
+    if "opentelemetry-distro" in project.packages:
+        project.instrument = "opentelemetry-instrument"
+        project.found.append(f"{project.instrument}, as there is opentelemetry-distro")
 
 
 def _look_at_django(project: Project) -> None:
