@@ -105,6 +105,18 @@ variable "PIP_VERSION" {
   description = "pip's version. Unset: the Dockerfile's"
 }
 
+variable "CACHE_FROM" {
+  type        = string
+  default     = ""
+  description = "Where CI finds the layers of its last builds, such as type=gha,scope={target}. Unset: in its engine only"
+}
+
+variable "CACHE_TO" {
+  type        = string
+  default     = ""
+  description = "Where CI leaves them; {target} stands for the name of the target"
+}
+
 variable "CA_FILE" {
   type        = string
   default     = null
@@ -167,6 +179,12 @@ function "tags" {
     ) :
     "${IMAGE}:${tag}"
   ]
+}
+
+# What takes minutes to build is kept between CI's runs, under a name for each target: a second one would replace the first.
+function "cache" {
+  params = [place, target]
+  result = place == "" ? [] : [replace(place, "{target}", target)]
 }
 
 function "suffix" {
@@ -258,7 +276,9 @@ target "image" {
     PYTHON_VERSION = python
     BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", python)
   }
-  tags = tags(python, variant)
+  tags       = tags(python, variant)
+  cache-from = cache(CACHE_FROM, target_of(python, variant))
+  cache-to   = cache(CACHE_TO, target_of(python, variant))
 }
 
 # Layers that stand in for other images.
@@ -327,7 +347,9 @@ target "tool" {
     BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", DEFAULT_PYTHON)
     PACKAGES       = row.packages
   }
-  tags = ["${IMAGE}-test:${row.name}"]
+  tags       = ["${IMAGE}-test:${row.name}"]
+  cache-from = cache(CACHE_FROM, "tool-${row.name}")
+  cache-to   = cache(CACHE_TO, "tool-${row.name}")
 }
 
 target "faketime" {
@@ -342,7 +364,9 @@ target "kinds" {
   inherits = ["_secrets"]
   context  = "tests/image/kinds"
   contexts = { "paddock:full" = image_of(DEFAULT_PYTHON, "full") }
-  tags     = ["${IMAGE}-test:kinds"]
+  tags       = ["${IMAGE}-test:kinds"]
+  cache-from = cache(CACHE_FROM, "kinds")
+  cache-to   = cache(CACHE_TO, "kinds")
 }
 
 # Environments with what applications have pinned, beside the server's own packages.
@@ -352,7 +376,9 @@ target "sets" {
   matrix   = { python = ["3.13", DEFAULT_PYTHON] }
   context  = "tests/image/sets"
   contexts = { "paddock:full" = image_of(python, "full"), apps = "tests/image/sets/apps" }
-  tags     = ["${IMAGE}-test:${python}-sets"]
+  tags       = ["${IMAGE}-test:${python}-sets"]
+  cache-from = cache(CACHE_FROM, "sets-${replace(python, ".", "-")}")
+  cache-to   = cache(CACHE_TO, "sets-${replace(python, ".", "-")}")
 }
 
 # The image for the Dockerfiles of docs/, which know nothing of the proxy or mirror that this machine may need.

@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[2]
 
 PYTHON = os.environ.get("PADDOCK_PYTHON", "3.14")
 
+OF_THIS_RUN = ("CA_FILE", "CACHE_FROM", "CACHE_TO", "REVISION")
+"""Variables of the builds that the tests are run with: a clone is another place, and its layers are made anew."""
+
 CONFIGURATION = """
 version: 0.1
 storage: {filesystem: {rootdirectory: /tmp/registry}}
@@ -149,7 +152,7 @@ class Clone:
     def attempt(self, *command: str, cwd: Path | None = None, **environment: str) -> tuple[int, str]:
         """Run a command in the clone; return its exit status and what it prints."""
         # What ./dev has found out for the repository itself does not hold here.
-        inherited = {name: value for name, value in os.environ.items() if name not in ("CA_FILE", "REVISION")}
+        inherited = {name: value for name, value in os.environ.items() if name not in OF_THIS_RUN}
         done = subprocess.run(
             command,
             cwd=cwd or self.path,

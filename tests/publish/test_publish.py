@@ -39,17 +39,34 @@ TAGS = {
 }
 
 
-def planned(**environment):
-    """The tags that bake gives its targets."""
+def targets(group, **environment):
+    """What bake makes of the targets of a group."""
     plan = subprocess.run(
-        ["docker", "buildx", "bake", "--print", "all"],
+        ["docker", "buildx", "bake", "--print", group],
         cwd=ROOT,
         env={**os.environ, "PYTHONS": "3.13,3.14", "DEFAULT_PYTHON": "3.14", "IMAGE": "paddock", **environment},
         capture_output=True,
         check=True,
     )
-    targets = json.loads(plan.stdout)["target"]
-    return {name: {tag.removeprefix("paddock:") for tag in target["tags"]} for name, target in targets.items()}
+    return json.loads(plan.stdout)["target"]
+
+
+def planned(**environment):
+    """The tags that bake gives its targets."""
+    plan = targets("all", **environment)
+    return {name: {tag.removeprefix("paddock:") for tag in target["tags"]} for name, target in plan.items()}
+
+
+def test_layers_are_kept_for_each_target_where_ci_says_so():
+    place = "type=gha,scope=x86_64-{target}"
+    kept = targets("tests", CACHE_FROM=place, CACHE_TO=place, PYTHONS="3.13,3.14,3.15")
+
+    scopes = {name: [each["scope"] for each in target.get("cache-from", [])] for name, target in kept.items()}
+    cached = {name: scope for name, scope in scopes.items() if scope}
+    assert {"full-3-14", "slim-3-13", "tool-nginx", "kinds", "sets-3-13"} <= set(cached)
+    assert cached == {name: [f"x86_64-{name}"] for name in cached}
+    assert all(target.get("cache-from") == target.get("cache-to") for target in kept.values())
+    assert [name for name, target in targets("tests", PYTHONS="3.13,3.14").items() if "cache-from" in target] == []
 
 
 def test_tags_of_a_version():

@@ -16,7 +16,7 @@ UPDATES = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates
 KINDS = {
     "docker": r"Dockerfile",
     "docker-compose": r"/compose\.yaml$",
-    "github-actions": r"^\.github/workflows/|/github-actions\.yml$",
+    "github-actions": r"^\.github/workflows/|/action\.yml$|/github-actions\.yml$",
     "pip": r"/poetry\.lock$",
     "uv": r"/uv\.lock$|/requirements[^/]*\.txt$",
 }
