@@ -81,6 +81,10 @@ ROWS = [
     Row("flask:app", "WSGI", "Flask"),
     Row("bottle:app", "WSGI", "Bottle"),
     Row("pyramid:app", "WSGI", "Pyramid", warns=PKG_RESOURCES),
+    Row("werkzeug:application", "WSGI", "Werkzeug"),
+    Row("werkzeug:shop", "WSGI", "Werkzeug"),
+    Row("webob:application", "WSGI", "WebOb"),
+    Row("webob:shop", "WSGI", "WebOb"),
     Row("socketio:wsgi", "WSGI", "0{", "/socket.io/?EIO=4&transport=polling", websocket=socket_io),
     # Factories
     Row("fastapi:create_app", "ASGI 3", "FastAPI", lifespan=True),

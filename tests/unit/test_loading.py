@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.wrappers import Request, Response
 
 from paddock.application.kinds import Kind, describe, mismatch
 from paddock.application.loading import ApplicationError, load, resolve
@@ -406,6 +407,18 @@ class Proxy:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
+@Request.application
+def by_request(request: Request) -> Response:
+    """Werkzeug's first example."""
+    return Response()
+
+
+class ByRequest:
+    @Request.application
+    def __call__(self, request: Request) -> Response:
+        return Response()
+
+
 def with_config(config: Any, environ: Any, start_response: Any) -> list[bytes]: ...
 
 
@@ -433,6 +446,8 @@ APPLICATIONS = [
     (WsgiClass, Kind.WSGI),
     (Proxy(Wsgi()), Kind.WSGI),
     (functools.partial(with_config, {}), Kind.WSGI),
+    (by_request, Kind.WSGI),
+    (ByRequest(), Kind.WSGI),
 ]
 
 

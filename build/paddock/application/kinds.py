@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from enum import Enum
+from types import FunctionType, MethodType
 from typing import Any
 
 if sys.version_info >= (3, 14):
@@ -51,6 +52,14 @@ WSGI_WORKERS = re.compile(
 )
 
 
+DECORATORS = frozenset({"webob.dec", "werkzeug.wrappers.request"})
+"""Modules with decorators that make a WSGI application of a function which takes a request.
+
+https://werkzeug.palletsprojects.com/en/stable/wrappers/#werkzeug.wrappers.Request.application,
+https://docs.pylonsproject.org/projects/webob/en/stable/api/dec.html
+"""
+
+
 def describe(obj: object) -> str:
     """Return what an object is, in words that follow "is": `an ASGI 3 application`, `a factory`, `not callable`."""
     verdict = classify(obj)
@@ -80,10 +89,20 @@ def mismatch(kind: Kind, worker_class: str) -> str | None:
 def classify(obj: object) -> Kind | Doubt:
     """Tell what an object is from its signature alone."""
     try:
-        return _classify_callable(obj) if callable(obj) else Doubt.NOT_CALLABLE
+        if not callable(obj):
+            return Doubt.NOT_CALLABLE
+        return Kind.WSGI if _is_decorated(obj) else _classify_callable(obj)
     except Exception:
         # As in _signature.
         return Doubt.UNCERTAIN
+
+
+def _is_decorated(call: Any) -> bool:
+    """Whether one of DECORATORS has made it: its signature is that of what was decorated, or tells nothing."""
+    for _ in range(2):
+        # The second time for a method `__call__` of which the decorator has made an object.
+        call = call if isinstance(call, FunctionType | MethodType) else type(call).__call__
+    return getattr(getattr(call, "__func__", call), "__globals__", {}).get("__name__") in DECORATORS
 
 
 def _classify_callable(obj: Callable[..., Any]) -> Kind | Doubt:
