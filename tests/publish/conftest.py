@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,15 @@ PEERS = ("gunicorn", "inboard", "poetry", "s2i", "tiangolo", "tiangolo-fastapi")
 
 LAYERS = ("gunicorn", "tiangolo")
 """Those that are published here: one is as good as another for that."""
+
+SMALL = """
+FROM {base} AS slim
+COPY build/paddock/__init__.py /
+{labels}
+FROM slim AS full
+COPY build/pyproject.toml /
+"""
+"""A Dockerfile with the stages of the image, and next to nothing in them."""
 
 BUILDS = pytest.mark.xdist_group("builds")
 """One after the other: each of these builds as much as it can at once, and one without cache replaces what others have
@@ -170,11 +180,35 @@ class Clone:
         file = self.path / path
         assert old in file.read_text()
         file.write_text(file.read_text().replace(old, new))
+        self.commit(f"change {path}")
+
+    def shrink(self, base: str = "scratch") -> Clone:
+        """Leave next to nothing in the images, and commit that: they are published as the real ones are."""
+        file = self.path / "Dockerfile"
+        text = file.read_text()
+        labels = re.search(r"^ARG BASE_IMAGE\nLABEL (.*\\\n)*.*$", text, re.MULTILINE)[0]
+        file.write_text(text.partition("\nFROM ")[0] + SMALL.format(base=base, labels=labels))
+        layers = [f"FROM paddock:full AS {layer}\nENV LAYER={layer}\n" for layer in LAYERS]
+        (self.path / "build/compat/Dockerfile").write_text("".join(layers))
+        self.commit("shrink")
+        return self
+
+    def commit(self, message: str) -> None:
+        """Commit all changes."""
         identity = ["-c", "user.name=Someone", "-c", "user.email=someone@example.com"]
-        self.run("git", *identity, "commit", "--quiet", "--all", "--message", f"change {path}")
+        date = self.run("git", "log", "-1", "--format=%cI").strip()
+        # One of the same files at another time would be another commit.
+        dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        self.run("git", *identity, "commit", "--quiet", "--all", "--message", message, **dates)
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
     """A clone of the last commit."""
     return Clone(tmp_path / "clone")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Clone:
+    """A clone with next to nothing in its images, for tests of how they are published."""
+    return Clone(tmp_path / "clone").shrink()

@@ -39,6 +39,7 @@ def labels_of(image):
 def test_a_base_that_moves(registry, clone, base, slim, engine):
     standin = os.environ.get("BASE_IMAGE", "python:{python}-slim-trixie").replace("{python}", PYTHON)
     environment = base(standin)
+    clone.shrink("${BASE_IMAGE}")
     clone.run("./dev", "publish", "--registry", registry.address, **environment)
     image = f"{registry.address}/paddock:{PYTHON}-slim"
     labels = labels_of(clone.run("docker", "buildx", "imagetools", "inspect", "--format", "{{json .Image}}", image))

@@ -1,4 +1,4 @@
-"""`./dev publish`, against a real registry."""
+"""`./dev publish`, against a real registry: which tags move when. There is next to nothing in the images."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import os
 import platform
 import re
 import subprocess
-import sys
 
 import pytest
 
 from publish.conftest import BUILDS, LAYERS, PEERS, PYTHON, ROOT, Clone
 
-# They share a registry, too, which takes a while to fill.
+# They share a registry, too.
 pytestmark = BUILDS
 
 VERSION = re.search(r'^version = "(.*)"', (ROOT / "build/pyproject.toml").read_text(), re.MULTILINE)[1]
@@ -92,7 +91,8 @@ def test_tags_of_what_is_not_tested_yet():
 @pytest.fixture(scope="module")
 def first(registry, tmp_path_factory):
     """Publishes the last commit, once."""
-    Clone(tmp_path_factory.mktemp("first") / "clone").run("./dev", "publish", "--registry", registry.address)
+    clone = Clone(tmp_path_factory.mktemp("first") / "clone").shrink()
+    clone.run("./dev", "publish", "--registry", registry.address)
 
 
 @pytest.fixture
@@ -101,42 +101,18 @@ def published(registry, first):
     return registry.tags()
 
 
-def test_images_arrive_and_pass_their_tests(registry, published, engine):
+def test_a_second_run_changes_nothing(registry, published, small):
     assert published.keys() >= FIXED | MOVING
 
-    pulled = f"pulled-{os.getpid()}"
-    images = []
-    try:
-        for tag, name in ((PYTHON, PYTHON), (f"{PYTHON}-slim", f"{PYTHON}-slim")):
-            reference = f"{registry.address}/paddock@{published[tag]}"
-            images += [reference, f"{pulled}:{name}"]
-            engine.images.pull(reference).tag(pulled, name)
-        tests = ["tests/image/test_image.py", "tests/image/test_serving.py"]
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "--config-file", "tests/pyproject.toml", "-q", *tests],
-            cwd=ROOT,
-            env={**os.environ, "PADDOCK_IMAGE": pulled},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        assert re.search(r"\d\d passed", done.stdout)
-    finally:
-        for image in images:
-            engine.images.remove(image, force=True)
-
-
-def test_a_second_run_changes_nothing(registry, published, clone):
-    output = clone.run("./dev", "publish", "--registry", registry.address)
+    output = small.run("./dev", "publish", "--registry", registry.address)
 
     assert registry.tags() == published
     assert output.count("(as before)") == len(FIXED | MOVING)
 
 
-def test_a_version_is_never_overwritten(registry, published, clone):
-    clone.change("build/paddock/__init__.py", '"""', '""" ')
-    status, output = clone.attempt("./dev", "publish", "--registry", registry.address)
+def test_a_version_is_never_overwritten(registry, published, small):
+    small.change("build/paddock/__init__.py", '"""', '""" ')
+    status, output = small.attempt("./dev", "publish", "--registry", registry.address)
 
     assert status == 1
     assert "already published with other contents" in output
@@ -144,9 +120,9 @@ def test_a_version_is_never_overwritten(registry, published, clone):
     assert registry.tags() == published
 
 
-def test_a_rebuild_leaves_the_version_and_moves_the_others(registry, published, clone):
-    clone.change("build/paddock/__init__.py", '"""', '"""  ')
-    clone.run("./dev", "publish", "--registry", registry.address, "--rebuild")
+def test_a_rebuild_leaves_the_version_and_moves_the_others(registry, published, small):
+    small.change("build/paddock/__init__.py", '"""', '"""  ')
+    small.run("./dev", "publish", "--registry", registry.address, "--rebuild")
 
     tags = registry.tags()
     assert {tag for tag in published if tags[tag] != published[tag]} == MOVING
@@ -157,12 +133,12 @@ def test_a_rebuild_leaves_the_version_and_moves_the_others(registry, published, 
 
 
 @pytest.mark.parametrize("failing", ["image", "tag"])
-def test_a_failed_push_moves_no_tag(registry, published, clone, denying, failing):
-    clone.change("build/paddock/__init__.py", '"""', '"""   ')
-    commit = clone.run("git", "rev-parse", "--short=12", "HEAD").strip()
+def test_a_failed_push_moves_no_tag(registry, published, small, denying, failing):
+    small.change("build/paddock/__init__.py", '"""', '"""   ')
+    commit = small.run("git", "rev-parse", "--short=12", "HEAD").strip()
     denied = f"sha-{commit}-py{PYTHON}-slim" if failing == "image" else f"{PYTHON}-slim"
     with denying(denied) as address:
-        status, output = clone.attempt("./dev", "publish", "--registry", address, "--rebuild")
+        status, output = small.attempt("./dev", "publish", "--registry", address, "--rebuild")
 
     assert status == 1
     assert "Traceback" not in output
@@ -185,25 +161,25 @@ def test_a_registry_that_does_not_answer(clone):
     assert "Traceback" not in output
 
 
-def test_a_new_version_moves_the_others(registry, published, clone):
-    clone.change("build/pyproject.toml", f'version = "{VERSION}"', 'version = "9.8.7"')
-    clone.run("./dev", "publish", "--registry", registry.address)
+def test_a_new_version_moves_the_others(registry, published, small):
+    small.change("build/pyproject.toml", f'version = "{VERSION}"', 'version = "9.8.7"')
+    small.run("./dev", "publish", "--registry", registry.address)
 
     tags = registry.tags()
     new = {f"{version}-py{PYTHON}{suffix}" for version in ("9.8.7", "9.8", "9") for suffix in SUFFIXES}
     assert tags.keys() - published.keys() == new | {"9.8.7"}
     assert {tag for tag in published if tags[tag] != published[tag]} == FREE
     assert tags["latest"] == tags["9.8.7"] == tags[PYTHON]
-    assert clone.run("docker", "buildx", "imagetools", "inspect", "--raw", f"{registry.address}/paddock:latest")
+    assert small.run("docker", "buildx", "imagetools", "inspect", "--raw", f"{registry.address}/paddock:latest")
 
 
 @pytest.mark.parametrize(
     ("version", "moved"), [("9.9.0rc1", set()), ("9.7.99", {f"9.7-py{PYTHON}{each}" for each in SUFFIXES})]
 )
-def test_no_tag_goes_back_or_to_a_pre_release(registry, published, clone, version, moved):
+def test_no_tag_goes_back_or_to_a_pre_release(registry, published, small, version, moved):
     """After the test above, which has published 9.8.7."""
-    clone.change("build/pyproject.toml", f'version = "{VERSION}"', f'version = "{version}"')
-    output = clone.run("./dev", "publish", "--registry", registry.address)
+    small.change("build/pyproject.toml", f'version = "{VERSION}"', f'version = "{version}"')
+    output = small.run("./dev", "publish", "--registry", registry.address)
 
     tags = registry.tags()
     assert {tag for tag in published if tags[tag] != published[tag]} == set()
@@ -217,45 +193,45 @@ def inspected(clone, reference, what):
     return json.loads(clone.run("docker", "buildx", "imagetools", "inspect", "--format", what, reference))
 
 
-def test_a_platform_at_a_time(registry, clone, tmp_path):
+def test_a_platform_at_a_time(registry, small, tmp_path):
     """The other platform's image has nothing in it: nothing is emulated here."""
     other = "linux/amd64" if platform.machine() == "aarch64" else "linux/arm64"
     first, second, joined = (tmp_path / f"{name}.json" for name in ("first", "second", "joined"))
-    clone.run("./dev", "publish", "--registry", registry.address, "--only", "push", "--digests", str(first))
+    small.run("./dev", "publish", "--registry", registry.address, "--only", "push", "--digests", str(first))
     own = json.loads(first.read_text())
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     image = f"type=image,push=true,name={registry.address}/paddock:sha-empty"
-    clone.run("docker", "buildx", "build", f"--platform={other}", f"--output={image}", str(tmp_path / "empty"))
-    empty = inspected(clone, f"{registry.address}/paddock:sha-empty", "{{json .Manifest}}")["digest"]
+    small.run("docker", "buildx", "build", f"--platform={other}", f"--output={image}", str(tmp_path / "empty"))
+    empty = inspected(small, f"{registry.address}/paddock:sha-empty", "{{json .Manifest}}")["digest"]
     second.write_text(json.dumps(dict.fromkeys(own, empty)))
 
     join = ["./dev", "publish", "--registry", registry.address, "--only", "join", "--digests", str(joined)]
-    clone.run(*join, "--parts", str(first), str(second))
+    small.run(*join, "--parts", str(first), str(second))
     whole = json.loads(joined.read_text())
     assert whole.keys() == own.keys()
     for digest in whole.values():
-        index = inspected(clone, f"{registry.address}/paddock@{digest}", "{{json .Manifest}}")
+        index = inspected(small, f"{registry.address}/paddock@{digest}", "{{json .Manifest}}")
         assert {"{os}/{architecture}".format(**each["platform"]) for each in index["manifests"]} >= {
             "linux/amd64",
             "linux/arm64",
         }
 
     second.write_text(json.dumps({name: empty for name in own if name.startswith("slim")}))
-    status, output = clone.attempt(*join, "--parts", str(first), str(second))
+    status, output = small.attempt(*join, "--parts", str(first), str(second))
     assert status == 1
     assert "was pushed for 1 of 2 platforms" in output
 
 
-def test_what_can_have_no_tag_is_known_before(registry, published, clone, tmp_path):
-    clone.change("build/paddock/__init__.py", '"""', '"""    ')
+def test_what_can_have_no_tag_is_known_before(registry, published, small, tmp_path):
+    small.change("build/paddock/__init__.py", '"""', '"""    ')
     digests = ["--registry", registry.address, "--digests", str(tmp_path / "digests.json")]
-    clone.run("./dev", "publish", *digests, "--only", "push")
+    small.run("./dev", "publish", *digests, "--only", "push")
 
-    status, output = clone.attempt("./dev", "publish", *digests, "--only", "check")
+    status, output = small.attempt("./dev", "publish", *digests, "--only", "check")
     assert status == 1
     assert "already published with other contents" in output
-    clone.run("./dev", "publish", *digests, "--only", "check", "--rebuild")
+    small.run("./dev", "publish", *digests, "--only", "check", "--rebuild")
     assert registry.tags() == published
 
 

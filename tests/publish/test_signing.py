@@ -9,7 +9,7 @@ import tomllib
 
 import pytest
 
-from publish.conftest import PYTHON, ROOT
+from publish.conftest import PYTHON, ROOT, Clone
 
 pytestmark = pytest.mark.xdist_group("signing")
 
@@ -47,10 +47,11 @@ def cosign(engine, tools, registry, tmp_path_factory):
         container.remove(force=True)
 
 
-@pytest.fixture
-def pushed(registry, clone, tmp_path):
-    """The images that were pushed, as cosign names them."""
-    digests = tmp_path / "digests.json"
+@pytest.fixture(scope="module")
+def pushed(registry, tmp_path_factory):
+    """The images that were pushed, as cosign names them. There is next to nothing in them."""
+    clone = Clone(tmp_path_factory.mktemp("signing") / "clone").shrink()
+    digests = clone.path.with_name("digests.json")
     clone.run("./dev", "publish", "--registry", registry.address, "--only", "push", "--digests", str(digests))
     return {name: f"127.0.0.1:5000/paddock@{digest}" for name, digest in json.loads(digests.read_text()).items()}
 
