@@ -50,7 +50,8 @@ from paddock.start.configuration import Configuration
 
 TLS = Path(__file__).parent / "tls"
 
-EXAMPLES = 500
+EXAMPLES = 150
+"""They are others each time."""
 
 PROPERTY = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 
