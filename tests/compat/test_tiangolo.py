@@ -81,6 +81,10 @@ def test_by_default(serve):
     for line in ("Checking for script in /app/prestart.sh", "Running script /app/prestart.sh"):
         assert line in container.logs().splitlines()
     assert "Running inside /app/prestart.sh, you could add migrations to this file" in container.logs()
+    # As their tests have it.
+    assert '"GET / HTTP/1.1" 200' in container.logs()
+    assert "[INFO] Application startup complete." in container.logs()
+    assert "Using worker: uvicorn.workers.UvicornWorker" in container.logs()
     # The arbiter and the workers are the image's user, though the container began as root.
     wait_until(lambda: len(server(container)) == 3, "two workers")
     assert {uid for uid, _ in server(container)} == {"10001"}
@@ -131,6 +135,22 @@ def test_logs_are_off_where_they_are_empty(serve):
     assert (found["accesslog"], found["errorlog"], found["loglevel"]) == (None, None, "warning")
     assert '"GET / HTTP/1.1" 200' not in container.logs()
     assert "Application startup complete." not in container.logs()
+
+
+def test_the_class_and_gunicorns_flags_are_in_the_log(serve):
+    flags = {"GUNICORN_CMD_ARGS": "--log-level debug", "WORKER_CLASS": "uvicorn.workers.UvicornH11Worker"}
+    container = ready(serve(environment={"LOG_LEVEL": "warning", **flags}))
+
+    assert "loglevel: debug" in container.logs()
+    assert "Using worker: uvicorn.workers.UvicornH11Worker" in container.logs()
+
+
+def test_json_stays_json(serve):
+    container = ready(serve(environment={"LOG_FORMAT": "json"}))
+
+    lines = [line for line in container.logs(stdout=False).splitlines() if "startup complete" in line]
+    assert lines
+    assert {json.loads(line)["message"] for line in lines} == {"Application startup complete."}
 
 
 def test_loopback(serve):
@@ -209,6 +229,7 @@ def test_reload(serve, project):
     container = ready(serve(command=["/start-reload.sh"], volumes=folder))
     assert container.get(port=80).text == "custom"
     assert "There is no script /app/prestart.sh" in container.logs()
+    assert "Uvicorn running on http://0.0.0.0:80" in container.logs()
 
     (host,) = folder
     source = CUSTOM.replace('"custom"', '"changed"') + "app = App\n"

@@ -5,4 +5,4 @@ set -e
 # shellcheck source=build/compat/tiangolo/prepare.sh
 . /opt/paddock/compat/prepare.sh
 
-exec paddock serve --reload --workers 1 --bind "${BIND:-${HOST:-0.0.0.0}:${PORT:-80}}" "$APP_MODULE"
+exec paddock serve --reload --workers 1 -c /opt/paddock/compat/reload_conf.py --bind "${BIND:-${HOST:-0.0.0.0}:${PORT:-80}}" "$APP_MODULE"
