@@ -209,6 +209,6 @@ def clone(tmp_path: Path) -> Clone:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Clone:
+def small(clone: Clone) -> Clone:
     """A clone with next to nothing in its images, for tests of how they are published."""
-    return Clone(tmp_path / "clone").shrink()
+    return clone.shrink()

@@ -19,10 +19,10 @@ def test_images_arrive_and_pass_their_tests(registry, clone, engine):
     pulled = f"pulled-{os.getpid()}"
     images = []
     try:
-        for tag, name in ((PYTHON, PYTHON), (f"{PYTHON}-slim", f"{PYTHON}-slim")):
+        for tag in (PYTHON, f"{PYTHON}-slim"):
             reference = f"{registry.address}/paddock@{published[tag]}"
-            images += [reference, f"{pulled}:{name}"]
-            engine.images.pull(reference).tag(pulled, name)
+            images += [reference, f"{pulled}:{tag}"]
+            engine.images.pull(reference).tag(pulled, tag)
         tests = ["-m", "smoke", "tests/image/test_image.py", "tests/image/test_serving.py"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "--config-file", "tests/pyproject.toml", "-q", *tests],
