@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -188,6 +189,7 @@ class BootingWorker(Worker):  # type: ignore[misc]
         """
         if not self.booted and self.alive:
             self.alive = False
+            sys.unraisablehook = show_unless_exit
             raise SystemExit(0)
         return not self.booted
 
@@ -202,6 +204,12 @@ class BootingWorker(Worker):  # type: ignore[misc]
         self.accept_until = now if dismissed else now + own(self.cfg, "drain_delay")
         self.stop_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE)
         self.gone_by = now + self.cfg.graceful_timeout * (1 - SHUTDOWN_SHARE / 2)
+
+
+def show_unless_exit(ignored: sys.UnraisableHookArgs) -> None:
+    """Show an exception that Python ignores, as it does by itself, unless it asks the process to end: that it will."""
+    if not issubclass(ignored.exc_type, SystemExit):
+        sys.__unraisablehook__(ignored)
 
 
 def let_children_go() -> None:
