@@ -68,7 +68,7 @@ class Certificates:
 
     def context(self, certificate: trustme.LeafCert | None = None) -> ssl.SSLContext:
         """Return what a client needs, who may have a certificate; addresses of containers have no names."""
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.authority.configure_trust(context)
         context.check_hostname = False
         if certificate:

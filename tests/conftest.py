@@ -70,6 +70,14 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
         pause = min(1.5 * pause, 0.3)
 
 
+def http_client(**options: Any) -> httpx.Client:
+    """Return a client for servers without TLS; `options` are httpx's.
+
+    To read the certificates that the machine trusts, as httpx does unless it is told, takes longer than many requests.
+    """
+    return httpx.Client(**{"trust_env": False, "verify": False, "timeout": PATIENCE, **options})
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a container ended, and what it wrote."""
@@ -121,7 +129,7 @@ class Container:
 
     def request(self, method: str, path: str, port: int = 8000, **options: Any) -> httpx.Response:
         """Send a request to the application, and return its answer."""
-        with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+        with http_client() as client:
             return client.request(method, f"http://{self.address}:{port}{path}", **options)
 
     def logs(self, **streams: bool) -> str:

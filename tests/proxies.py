@@ -88,7 +88,7 @@ class Proxy:
 
     def __init__(self, container: Container, authority: trustme.CA) -> None:
         self.container = container
-        self.trust = ssl.create_default_context()
+        self.trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         authority.configure_trust(self.trust)
 
     def address(self, ipv6: bool = False) -> str:

@@ -21,7 +21,7 @@ import docker
 import httpx
 from docker.models.images import Image
 
-from conftest import PATIENCE, Container, wait_until
+from conftest import PATIENCE, Container, http_client, wait_until
 from load import Readers
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -102,7 +102,7 @@ class Stack:
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """Ask the application, through the proxy."""
-        with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+        with http_client() as client:
             return client.get(f"http://127.0.0.1:{self.port}{path}", **options)
 
     def logged(self, text: str) -> str:

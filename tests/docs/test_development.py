@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from conftest import PATIENCE, wait_until
+from conftest import http_client, wait_until
 from dap import Session
 from page import Page, Terminal
 
@@ -28,7 +28,8 @@ class Shop:
         self.source = page.directory / SOURCE
 
     def get(self, path: str = "/") -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.page.port('8000')}{path}", trust_env=False, timeout=PATIENCE)
+        with http_client() as client:
+            return client.get(f"http://127.0.0.1:{self.page.port('8000')}{path}")
 
     def wait_for(self, text: str, status: int = 200) -> None:
         """Wait until the root answers so."""

@@ -7,7 +7,7 @@ import subprocess
 import httpx
 import pytest
 
-from conftest import wait_until
+from conftest import http_client, wait_until
 from page import ROOT
 
 OVERRIDE = """\
@@ -77,7 +77,7 @@ def commands_for(tool):
 def board(story):
     """Ask the server that listens on the page's port; None while it cannot be reached."""
     try:
-        with httpx.Client(trust_env=False, timeout=60) as client:
+        with http_client() as client:
             return client.get(f"http://127.0.0.1:{story.port('8000')}/")
     except httpx.TransportError:
         return None

@@ -6,7 +6,7 @@ import subprocess
 import httpx
 import pytest
 
-from conftest import wait_until
+from conftest import http_client, wait_until
 from page import ROOT
 
 DJANGO = ROOT / "examples" / "django"
@@ -18,7 +18,8 @@ def wait_for(url):
 
     def answer():
         try:
-            return httpx.get(url, trust_env=False, timeout=60)
+            with http_client() as client:
+                return client.get(url)
         except httpx.TransportError:
             return None
 

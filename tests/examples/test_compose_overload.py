@@ -7,10 +7,9 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 
-from conftest import APPS, PATIENCE
+from conftest import APPS, http_client
 from examples.test_compose import Compose
 
 # The subnet is the other tests', too.
@@ -37,7 +36,7 @@ def test_a_minute_of_overload(busy):
 
     def ask(number):
         statuses = Counter()
-        with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+        with http_client() as client:
             while time.monotonic() < until:
                 statuses[client.get(address, params={"number": number, "seconds": 5}).status_code] += 1
         return statuses

@@ -5,8 +5,9 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-import httpx
 import pytest
+
+from conftest import http_client
 
 IMAGE = "paddock-example:flask-pip"
 RACE = {"laps": "50", "litres_per_lap": "2.5", "tank": "60"}
@@ -33,7 +34,7 @@ def fuel(start):
 @pytest.fixture
 def client(fuel):
     """A client that may be used by several threads."""
-    with httpx.Client(base_url=f"http://{fuel.address}:8000", trust_env=False, timeout=60) as client:
+    with http_client(base_url=f"http://{fuel.address}:8000") as client:
         yield client
 
 

@@ -1,6 +1,5 @@
 """The Litestar example, as its README says that it is used."""
 
-import httpx
 import pytest
 
 from conftest import wait_until
@@ -20,11 +19,6 @@ def planner(start):
     ).wait_healthy()
 
 
-def post(container, path, **options):
-    with httpx.Client(trust_env=False) as client:
-        return client.post(f"http://{container.address}:8000{path}", **options)
-
-
 def test_every_route_answers(planner):
     spa = {"name": "spa", "title": "Spa-Francorchamps", "laps": 44, "lap_seconds": 107.0, "pit_seconds": 18.5}
 
@@ -32,7 +26,7 @@ def test_every_route_answers(planner):
     assert [circuit["name"] for circuit in planner.get("/circuits").json()] == ["monza", "spa", "suzuka"]
     assert planner.get("/circuits/spa").json() == spa
     assert planner.get("/circuits/nowhere").status_code == 404
-    plan = post(planner, "/plans", json={"circuit": "monza", "wear": 0.1})
+    plan = planner.post("/plans", json={"circuit": "monza", "wear": 0.1})
     assert plan.status_code == 200
     assert plan.json() == {"circuit": "monza", "stints": [27, 26], "seconds": 4490.6}
     assert {*planner.get("/schema/openapi.json").json()["paths"]} == {
@@ -53,7 +47,7 @@ def test_a_body_that_makes_no_sense_is_refused(planner):
         ({"circuit": "spa", "wear": 1, "most_stops": 99}, "most_stops"),
         ({"wear": 1}, "data"),
     ]:
-        answer = post(planner, "/plans", json=race)
+        answer = planner.post("/plans", json=race)
         assert answer.status_code == 400
         assert [problem["key"] for problem in answer.json()["extra"]] == [key]
 

@@ -185,9 +185,10 @@ def test_what_is_no_application_is_refused_in_words(finish, image_of_kinds, spec
 
 
 def test_framework_with_a_server_of_its_own_runs_as_the_command(start, image_of_kinds):
-    container = start(image=image_of_kinds, command=["python", "-m", "apps.aiohttp"]).wait_healthy()
+    container = start(image=image_of_kinds, command=["python", "-m", "apps.aiohttp"])
 
     wait_until(lambda: "Running on" in container.logs(), "aiohttp's server")
+    assert container.health() == "healthy"
     assert container.get().text == "aiohttp"
     assert container.stop() == 0
 

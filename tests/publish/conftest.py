@@ -15,7 +15,7 @@ import httpx
 import pytest
 from docker.models.containers import Container as DockerContainer
 
-from conftest import wait_until
+from conftest import http_client, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,7 +84,8 @@ class Registry:
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Ask its API: https://distribution.github.io/distribution/spec/api/"""
-        return httpx.get(f"http://{self.address}/v2/{path}", headers=headers, trust_env=False)
+        with http_client() as client:
+            return client.get(f"http://{self.address}/v2/{path}", headers=headers)
 
     def tags(self, repository: str = "paddock") -> dict[str, str]:
         """Return the digest of each tag, but for those of commits."""
@@ -112,7 +113,8 @@ def tool(engine: docker.DockerClient, image: str, command: list[str], file: Path
 def answers(address: str) -> bool:
     """Tell whether a registry answers at an address."""
     try:
-        return httpx.get(f"http://{address}/v2/", trust_env=False).status_code == 200
+        with http_client() as client:
+            return client.get(f"http://{address}/v2/").status_code == 200
     except httpx.TransportError:
         return False
 
