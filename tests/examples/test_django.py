@@ -6,14 +6,13 @@ tests/docs/test_migrations.py follows its compose.yaml.
 import re
 from contextlib import contextmanager
 
-import httpx
 import pytest
 
-from conftest import Removal, starting
+from conftest import Removal, http_client, starting
 
 IMAGE = "paddock-example:django"
 MIGRATE = ["python", "manage.py", "migrate"]
-WEB = {"SECRET_KEY": "open sesame", "WORKERS": "1"}
+WEB = {"HEALTHCHECK_PATH": "/health", "SECRET_KEY": "open sesame", "WORKERS": "1"}
 KINDS = {
     "WSGI": ({}, "timing.wsgi:application: WSGI, served by 1 worker of class gthread\n"),
     "ASGI": (
@@ -53,7 +52,7 @@ def timing(engine, slim, kind):
 def browser(timing):
     """A client that keeps cookies and follows redirects, as browsers do."""
     address = f"http://{timing.address}:8000"
-    with httpx.Client(base_url=address, headers={"Host": "localhost"}, trust_env=False, timeout=60) as client:
+    with http_client(base_url=address, headers={"Host": "localhost"}) as client:
         client.follow_redirects = True
         yield client
 

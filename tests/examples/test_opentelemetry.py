@@ -12,7 +12,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from conftest import wait_until
 
-IMAGE = "paddock-example:opentelemetry"
+ON_TOP = """
+services:
+  app:
+    environment:
+      WORKERS: 3
+      PRELOAD_APP: "{preload}"
+      OTEL_EXPORTER_OTLP_ENDPOINT: {collector}
+    network_mode: bridge
+    ports: !reset []
+"""
 
 
 class Collector(ThreadingHTTPServer):
@@ -64,11 +73,11 @@ def jobs(collector):
 
 
 @pytest.mark.parametrize("preload", ["false", "true"])
-def test_spans_of_several_workers(start, collector, preload):
-    host, port = collector.server_address
-    environment = {"WORKERS": "3", "PRELOAD_APP": preload, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{host}:{port}"}
+def test_spans_of_several_workers(compose, collector, preload):
+    url = "http://{}:{}".format(*collector.server_address)
+    project = compose("opentelemetry", ON_TOP.format(preload=preload, collector=url))
     # The threads that the instrumentation has in the arbiter end in the fork, which it knows how to mend.
-    container = start(image=IMAGE, environment=environment, allow=("PRELOAD_APP",)).wait_healthy()
+    container = project.service("app").allow("PRELOAD_APP")
     answered = Counter()
 
     def ask():
@@ -78,6 +87,7 @@ def test_spans_of_several_workers(start, collector, preload):
     wait_until(ask, "answers of three workers")
     container.post("/stops/ada")
     assert container.stop() == 0
+    container.assert_silent()
 
     sent = jobs(collector)
     assert set(sent) == set(answered)

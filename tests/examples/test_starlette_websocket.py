@@ -4,21 +4,28 @@ import json
 import time
 from contextlib import contextmanager
 
-import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from browser import browsing
-from conftest import PATIENCE, wait_until
+from conftest import PATIENCE, http_client, wait_until
 
-IMAGE = "paddock-example:starlette-websocket"
+# The browser is there too.
+ON_TOP = """
+services:
+  app:
+    network_mode: bridge
+    ports: !reset []
+"""
 
 
 @pytest.fixture
-def radio(start):
-    """The example, as locked up as it can be."""
-    return start(image=IMAGE, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"]).wait_healthy()
+def radio(compose):
+    """The example, as its Compose file has it."""
+    container = compose("starlette-websocket", ON_TOP).service("app")
+    yield container
+    container.assert_silent()
 
 
 def join(radio, name):
@@ -43,7 +50,7 @@ def close_code(websocket):
 def listening(radio):
     """Yield the events of a stream: their names and data."""
     with (
-        httpx.Client(trust_env=False, timeout=PATIENCE) as client,
+        http_client() as client,
         client.stream("GET", f"http://{radio.address}:8000/events") as answer,
     ):
         assert answer.headers["content-type"].startswith("text/event-stream")
