@@ -325,6 +325,51 @@ DEBUG = config("DEBUG", default=False, cast=bool)
     assert project(django(settings)).required == ["SECRET_KEY", "API_KEY"]
 
 
+PYDANTIC = """
+from pydantic import BaseModel, EmailStr, Field, PostgresDsn, SecretStr
+import pydantic_settings
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+class Mail(BaseModel):
+    host: str
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_file="../.env", env_prefix="shop_")
+    api_key: SecretStr
+    database_url: PostgresDsn
+    workers: int = 4
+    title: str = Field(..., max_length=10)
+    optional: str | None = None
+    late: str = Field(default_factory=str)
+    other: str = Field(alias="ELSE")
+    mail: Mail
+
+class Tests(BaseSettings):
+    unused: str
+
+class FromFiles(pydantic_settings.BaseSettings):
+    secret: str
+    class Config:
+        secrets_dir = "/run/secrets"
+
+class Given(BaseSettings):
+    one: str
+
+settings, files, given = Settings(), FromFiles(), Given(one="1")
+"""
+
+
+def test_settings_of_pydantic(project: Make) -> None:
+    files = {"requirements.txt": "fastapi\npydantic-settings\n", "main.py": APP, "shop/core/config.py": PYDANTIC}
+    found = project(files)
+
+    assert found.required == ["SHOP_API_KEY", "SHOP_DATABASE_URL", "SHOP_TITLE"]
+    text = dockerfile(found)
+    assert "ENV REQUIRED_ENV=SHOP_API_KEY,SHOP_DATABASE_URL,SHOP_TITLE\n" in text
+    assert "ENV SECRETS_ENV=SHOP_API_KEY,SHOP_DATABASE_URL\n" in text
+    assert project(files | {"requirements.txt": "fastapi\n"}).required == []
+
+
 def test_a_project_in_a_folder_is_named(project: Make) -> None:
     found = project({"backend/uv.lock": UV_LOCK, "backend/pyproject.toml": PYPROJECT, "README.md": ""})
 
@@ -425,6 +470,26 @@ def test_instrumentation_is_around_the_server(project: Make) -> None:
 
     assert text.endswith('ENTRYPOINT ["opentelemetry-instrument", "paddock"]\nCMD ["serve"]\n')
     assert "ENTRYPOINT" not in dockerfile(project({"requirements.txt": "flask\n", "app.py": FLASK}))
+
+
+@pytest.mark.parametrize(
+    ("exporters", "wanted"),
+    [(["http"], True), (["grpc"], False), (["http", "grpc"], False)],
+)
+def test_traces_go_by_the_exporter_that_is_installed(project: Make, exporters: list[str], wanted: bool) -> None:
+    packages = ["opentelemetry-distro", *(f"opentelemetry-exporter-otlp-proto-{name}" for name in exporters)]
+    text = dockerfile(project({"requirements.txt": "\n".join(packages), "main.py": APP}))
+
+    assert ("ENV OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n" in text) == wanted
+
+
+def test_traces_have_the_name_of_the_project(project: Make) -> None:
+    files = {
+        "pyproject.toml": PYPROJECT.format(python=">=3.12"),
+        "requirements.txt": "opentelemetry-distro\n",
+        "main.py": APP,
+    }
+    assert "ENV OTEL_SERVICE_NAME=shop\n" in dockerfile(project(files))
 
 
 def test_tests_have_a_stage_where_what_runs_them_is_locked(project: Make) -> None:

@@ -179,7 +179,7 @@ def directory_of(spec: str, directory: Path) -> Path:
 def locate(module: str, directory: Path) -> Source | None:
     """Return the file of a module that lies in `directory`, from wherever it could be imported, the highest first."""
     end = Path(*module.split("."))
-    for folder in _folders(directory):
+    for folder in folders(directory):
         if not _is_file(folder / "__init__.py") and (source := _source(module, folder)):
             return source
         if not _is_file(folder / "__init__.py") and _listing(folder / end):
@@ -226,7 +226,7 @@ def _ranks(directory: Path) -> Iterator[list[Source]]:
     for pattern in PATTERNS:
         yield _sources(directory, pattern)
     deep = defaultdict(list)
-    for folder in _folders(directory):
+    for folder in folders(directory):
         depth = len(folder.relative_to(directory).parts)
         for rank, name in enumerate(DEEP):
             file = folder / name
@@ -235,7 +235,7 @@ def _ranks(directory: Path) -> Iterator[list[Source]]:
     yield from (sources for _, sources in sorted(deep.items()))
 
 
-def _folders(directory: Path) -> Iterator[Path]:
+def folders(directory: Path) -> Iterator[Path]:
     """Yield `directory` and the folders below it that may have source, the highest first."""
     level = [directory]
     for _ in range(DEPTH):

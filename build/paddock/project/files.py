@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paddock.project.debian import COMPILER, needs
 from paddock.project.survey import PLACEHOLDER, Project
+from paddock.project.variables import SECRET
 
 TOOLS = {
     "poetry": "--from poetry==2.5.1 poetry",
@@ -123,19 +124,27 @@ def _build(project: Project, debian: list[str], whose: list[str]) -> str:
             "# The settings are imported, and want what they insist on: for this command only.",
             f"RUN {_placeholders(project)}python {project.manage} collectstatic --no-input",
         ]
+    if "pip" not in project.packages:
+        lines += ["# Nothing is installed where it serves.", "RUN uv pip uninstall --quiet pip"]
     return "\n".join(lines) + "\n"
 
 
 def _placeholders(project: Project) -> str:
-    """Return, to stand before a command, what is good enough for the variables that the settings insist on."""
-    values = {name: "sqlite:////tmp/db" if "DATABASE" in name else PLACEHOLDER for name in project.required}
+    """Return, to stand before a command, what is good enough for the variables that Django's settings insist on."""
+    names = project.required if project.framework == "django" else []
+    values = {name: "sqlite:////tmp/db" if "DATABASE" in name else PLACEHOLDER for name in names}
     return "".join(f"{name}={value} " for name, value in values.items())
 
 
 def _tests(project: Project) -> str:
     if not project.tests:
         return ""
-    install = "uv sync --locked --no-cache" if project.manager == "uv" else f"{_tool('poetry')} install --no-root"
+    # Nothing of it is started twice, so bytecode would come too late.
+    install = (
+        "UV_COMPILE_BYTECODE=0 uv sync --locked --no-cache"
+        if project.manager == "uv"
+        else f"{_tool('poetry')} install --no-root"
+    )
     run = f"{_placeholders(project)}python -m pytest -p no:cacheprovider {project.tests}"
     return f"FROM build AS test\nRUN {install}\nRUN {run}\n"
 
@@ -155,6 +164,9 @@ def _serve(project: Project, debian: list[str], whose: list[str]) -> str:
         lines.append(f"ENV APP_MODULE={project.module}")
     if project.required:
         lines.append(f"ENV REQUIRED_ENV={','.join(project.required)}")
+    if secrets := [name for name in project.required if SECRET.search(name)]:
+        lines.append(f"ENV SECRETS_ENV={','.join(secrets)}")
+    lines += [f"ENV {name}={value}" for name, value in project.environment.items()]
     if project.instrument:
         lines += [f'ENTRYPOINT ["{project.instrument}", "paddock"]', 'CMD ["serve"]']
     return "\n".join(lines) + "\n"

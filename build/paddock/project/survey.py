@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from paddock.application import finding
 from paddock.errors import StartError
 from paddock.processes import read_text
 from paddock.project.locked import Locked, read
+from paddock.project.variables import insisted_on, settings_fields
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The Python of the image that this runs in: that one is there."""
@@ -50,6 +50,8 @@ class Project:
     """A project in `directory`. `found` says, for each thing that was found, what and why; `questions` what was not."""
 
     directory: Path
+    name: str = ""
+    """What pyproject.toml calls it."""
     manager: str = "none"
     """uv, poetry, pdm, pipenv, pip, pyproject, or none."""
     files: list[str] = field(default_factory=list)
@@ -87,6 +89,8 @@ class Project:
     """The command of Celery's worker."""
     instrument: str = ""
     """The command that wraps the server's."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables that its packages read, and what they must say for the packages that are there."""
     required: list[str] = field(default_factory=list)
     """Variables without which the settings cannot be imported."""
     tests: str = ""
@@ -97,8 +101,9 @@ class Project:
 
 def survey(directory: Path) -> Project:
     """Return what the project in `directory` is."""
-    project = Project(directory)
     toml = _toml(directory / "pyproject.toml")
+    name = toml.get("project", {}).get("name") or _tool(toml, "poetry").get("name") or ""
+    project = Project(directory, name=str(name))
     _find_packages(project, toml)
     _find_python(project, toml)
     _find_framework(project)
@@ -110,6 +115,7 @@ def survey(directory: Path) -> Project:
         project.migrates = "alembic upgrade head"
     if project.migrates:
         project.found.append(f"a service that ends first: `{project.migrates}`")
+    _find_settings(project)
     _find_companions(project)
     _find_tests(project, toml)
     return project
@@ -298,6 +304,24 @@ def _find_companions(project: Project) -> None:
     if "opentelemetry-distro" in project.packages:
         project.instrument = "opentelemetry-instrument"
         project.found.append(f"{project.instrument}, as there is opentelemetry-distro")
+        # It exports by gRPC unless it is told: https://opentelemetry.io/docs/languages/sdk-configuration/otlp-exporter/
+        exporter = "opentelemetry-exporter-otlp-proto-"
+        if f"{exporter}http" in project.packages and f"{exporter}grpc" not in project.packages:
+            project.environment["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
+        if project.name:
+            project.environment["OTEL_SERVICE_NAME"] = project.name
+
+
+def _find_settings(project: Project) -> None:
+    """Find the variables that pydantic's settings insist on."""
+    if "pydantic-settings" not in project.packages:
+        return
+    for folder in finding.folders(project.directory):
+        for file in sorted(folder.glob("*.py")):
+            if {file.stem, folder.name} & {"settings", "config"} and (tree := finding.Source(file, folder).tree()):
+                project.required += [name for name in settings_fields(tree) if name not in project.required]
+    if project.required:
+        project.found.append(f"variables that the settings insist on: {', '.join(project.required)}")
 
 
 def _look_at_django(project: Project) -> None:
@@ -311,7 +335,7 @@ def _look_at_django(project: Project) -> None:
     text = "\n".join(read_text(source.file) for source in sources)
     for source in sources:
         if tree := source.tree():
-            project.required += [name for name in _required(tree) if name not in project.required]
+            project.required += [name for name in insisted_on(tree) if name not in project.required]
     project.static = bool(re.search(r"^STATIC_ROOT\s*=", text, re.MULTILINE) and project.manage)
     if project.static:
         project.found.append("static files, as the settings have STATIC_ROOT")
@@ -330,37 +354,10 @@ def _look_at_django(project: Project) -> None:
         )
 
 
-def _required(tree: ast.Module) -> list[str]:
-    """Return the variables that settings insist on: by `os.environ["NAME"]`, django-environ or python-decouple."""
-    names = [name for node in ast.walk(tree) if (name := _demanded(node))]
-    # env = environ.Env(DEBUG=(bool, False))
-    defaults = {
-        keyword.arg
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Env")
-        for keyword in node.keywords
-    }
-    return [name for name in dict.fromkeys(names) if name not in defaults]
-
-
-def _demanded(node: ast.AST) -> str:
-    """Return the name of the variable that an expression cannot do without."""
-    match node:
-        case ast.Subscript(value=value, ctx=ast.Load(), slice=ast.Constant(value=str(name))):
-            return name if ast.unparse(value) in ("os.environ", "environ") else ""
-        case ast.Call(func=function, args=[ast.Constant(value=str(name))], keywords=keywords):
-            if any(each.arg == "default" for each in keywords):
-                return ""
-            called = ast.unparse(function)
-            return name if called == "config" or called == "env" or called.startswith("env.") else ""
-    return ""
-
-
 def _find_package(project: Project, toml: dict[str, Any]) -> None:
     """Find whether the project can be installed: many name a build system, and have nothing that it would build."""
     system = toml.get("build-system", {})
-    name = toml.get("project", {}).get("name") or _tool(toml, "poetry").get("name") or ""
-    folder = canonicalize_name(str(name)).replace("-", "_")
+    folder = canonicalize_name(project.name).replace("-", "_")
     told = [
         _tool(toml, "poetry").get("packages"),
         _tool(toml, "setuptools").get("packages"),
