@@ -389,6 +389,33 @@ def test_hashes_are_required_where_there_are_some(project: Make) -> None:
     assert "--require-hashes" in dockerfile(project({"requirements.txt": "flask==3.1 --hash=sha256:0\n"}))
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"requirements.txt": "--no-binary pillow,lxml\nPillow==12.0\n"},
+        {"requirements.txt": "pillow==12.0\n", "pyproject.toml": '[tool.uv]\nno-binary-package = ["Pillow"]\n'},
+        {"requirements.txt": "pillow==12.0\n", "poetry.toml": '[installer]\nno-binary = ["pillow"]\n'},
+    ],
+)
+def test_packages_that_are_built_from_source(project: Make, files: dict[str, str]) -> None:
+    assert "libjpeg" not in dockerfile(project({"requirements.txt": "pillow==12.0\n"}))
+    build, serve = dockerfile(project(files)).split("\n\nFROM ")
+    assert "# For pillow.\n" in build
+    assert " libjpeg-dev " in build
+    assert " libjpeg62-turbo " in serve
+
+
+def test_what_imports_packages_has_their_libraries(project: Make) -> None:
+    packages = {"requirements.txt": "django\npsycopg\n"}
+    collected = django("STATIC_ROOT = 'static'\nINSTALLED_APPS = ['django.contrib.gis']")
+    build, serve = dockerfile(project(collected | packages)).split("\n\nFROM ")
+
+    for stage in (build, serve):
+        assert "# For django.contrib.gis, psycopg.\n" in stage
+        assert "libgdal36 libgeos-c1t64 libpq5 libproj25" in stage
+    assert "libpq5" not in dockerfile(project(django("") | packages)).split("\n\nFROM ")[0]
+
+
 def test_packages_of_debian(project: Make) -> None:
     found = project({"pyproject.toml": PYPROJECT.format(python=">=3.12"), "uv.lock": UV_LOCK, "main.py": APP})
     build, serve = dockerfile(found).split("FROM paddock:3.14-slim")

@@ -42,10 +42,13 @@ def files(project: Project) -> dict[str, str]:
 
 def dockerfile(project: Project) -> str:
     """Return the Dockerfile."""
-    build, run, whose = needs(project.packages)
-    wanted = sorted({*build, *(COMPILER if project.compiled else ()), *(("git",) if project.git else ())})
-    reasons = [*whose, *project.compiled[:3], *(["packages from git"] if project.git else [])]
-    stages = [_build(project, wanted, reasons), _tests(project), _serve(project, run, whose)]
+    build, run, whose = needs(project.packages, project.compiled)
+    # Static files are collected, and tests run, by what imports the packages.
+    imported = run if project.static or project.tests else []
+    wanted = {*build, *imported, *(COMPILER if project.compiled else ()), *(("git",) if project.git else ())}
+    others = [name for name in project.compiled if name not in whose]
+    reasons = [*whose, *others[:3], *(["packages from git"] if project.git else [])]
+    stages = [_build(project, sorted(wanted), reasons), _tests(project), _serve(project, run, whose)]
     return "\n\n".join(stage for stage in stages if stage)
 
 

@@ -62,7 +62,7 @@ class Project:
     """Names of distributions, normalized; those that others bring along too where there is a lock file."""
     locked: list[Locked] = field(default_factory=list)
     compiled: list[str] = field(default_factory=list)
-    """Packages that have no wheel for that Python."""
+    """Packages that are built from source: they have no wheel for that Python, or it shall not be used."""
     git: bool = False
     """Whether a package comes from a git repository."""
     whole: bool = False
@@ -236,7 +236,23 @@ def _find_python(project: Project, toml: dict[str, Any]) -> None:
         if project.python != fitting[0]:
             reason += f"; not {fitting[0]}, for which {', '.join(_compiled(project, fitting[0])[:3])} has no wheel"
         project.found.append(f"Python {project.python}{reason}")
-    project.compiled = _compiled(project, project.python)
+    unwanted = _unwanted_wheels(project, toml)
+    project.compiled = sorted({*_compiled(project, project.python), *unwanted & project.packages})
+
+
+def _unwanted_wheels(project: Project, toml: dict[str, Any]) -> set[str]:
+    """Return the packages whose wheels shall not be used.
+
+    https://docs.astral.sh/uv/reference/settings/#no-binary-package, https://python-poetry.org/docs/configuration/ and
+    https://pip.pypa.io/en/stable/reference/requirements-file-format/
+    """
+    names = [*_tool(toml, "uv").get("no-binary-package", ())]
+    poetry = _toml(project.directory / "poetry.toml").get("installer", {}).get("no-binary", ())
+    names += poetry if isinstance(poetry, list) else str(poetry or "").split(",")
+    for file in project.files if project.manager == "pip" else ():
+        for given in re.findall(r"^--no-binary[ =](\S+)", read_text(project.directory / file), re.MULTILINE):
+            names += given.split(",")
+    return {canonicalize_name(name) for name in names}
 
 
 def _compiled(project: Project, python: str) -> list[str]:
@@ -343,6 +359,8 @@ def _look_at_django(project: Project) -> None:
         project.questions.append(
             "the settings have no STATIC_ROOT, so no static files are collected: docs/static-files.md"
         )
+    if "django.contrib.gis" in text:
+        project.packages.add("django.contrib.gis")
     if file := re.search(r"sqlite:///(/[\w/.-]+)/[\w.-]+", text):
         project.data = file[1]
         project.found.append(f"a volume for the database in {project.data}")
