@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from paddock.project.debian import FROM_SOURCE, NEEDS
 from page import ROOT
 
 WRITTEN = ("Dockerfile", ".dockerignore", "compose.yaml")
@@ -108,3 +109,23 @@ def test_what_is_written_for_a_project_serves(start, image, tools, project, requ
 
     answer = container.get(layout.path)
     assert (answer.status_code, layout.answer in answer.text) == (200, True), answer.text
+
+
+CANDIDATES = """
+echo "deb http://deb.debian.org/debian trixie main" >/tmp/trixie.list
+options="-o Dir::Etc::sourcelist=/tmp/trixie.list -o Dir::Etc::sourceparts=-"
+apt-get $options update -qq
+for package; do
+    apt-cache $options policy "$package" | grep -q "Candidate: [^(]" || echo "$package"
+done
+"""
+
+
+def test_debian_has_the_packages_that_are_installed(start, tools):
+    """The official image of Python, on which Paddock is built, is Debian 13."""
+    container = start(command=["sleep", "infinity"], image=f"{tools}:trusting", user="0")
+    named = {
+        each for table in (NEEDS, FROM_SOURCE) for needed in table.values() for each in (*needed.build, *needed.run)
+    }
+
+    assert container.run("sh", "-euc", CANDIDATES, "sh", "no-such-package", *sorted(named)) == "no-such-package\n"

@@ -21,7 +21,7 @@ NEEDS = {
     "psycopg2": Needs((*COMPILER, "libpq-dev"), ("libpq5",)),
     "mysqlclient": Needs((*COMPILER, "default-libmysqlclient-dev", "pkg-config"), ("libmariadb3",)),
     "python-ldap": Needs((*COMPILER, "libldap-dev", "libsasl2-dev"), ("libldap2", "libsasl2-2")),
-    "xmlsec": Needs((*COMPILER, "libxmlsec1-dev", "pkg-config"), ("libxmlsec1-openssl",)),
+    "xmlsec": Needs((*COMPILER, "libxmlsec1-dev", "pkg-config"), ("libxmlsec1t64-openssl",)),
     "pyodbc": Needs(run=("unixodbc",)),
     "python-magic": Needs(run=("libmagic1t64",)),
     "weasyprint": Needs(run=("libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0")),
