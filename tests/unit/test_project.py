@@ -325,6 +325,49 @@ DEBUG = config("DEBUG", default=False, cast=bool)
     assert project(django(settings)).required == ["SECRET_KEY", "API_KEY"]
 
 
+OPTIONAL = """
+import os
+from os import environ
+NAME = os.environ["ALWAYS"]
+if os.environ["TESTED"] == "yes":
+    INNER = os.environ["SOMETIMES"]
+if "HOST" in os.environ:
+    HOST = os.environ["HOST"]
+if os.environ.get("REDIS_URL"):
+    CACHE = os.environ["REDIS_URL"]
+PORT = environ["PORT"] if "PORT" in environ else 80
+MAIL = os.getenv("MAIL") or os.environ["OTHER_MAIL"]
+try:
+    SENTRY = os.environ["SENTRY"]
+except KeyError:
+    SENTRY = None
+def later():
+    return os.environ["LATER"]
+STATIC_ROOT = "static"
+"""
+
+
+def test_variables_that_settings_can_do_without(project: Make) -> None:
+    found = project(django(OPTIONAL))
+
+    assert found.required == ["SECRET_KEY", "ALWAYS", "TESTED"]
+    assert set(found.demanded) == {*found.required, "SOMETIMES", "OTHER_MAIL", "LATER"}
+    assert "SOMETIMES=only-for-the-build" in dockerfile(found)
+
+
+def test_variables_of_the_settings_for_developers(project: Make) -> None:
+    settings = "import os\n{} = os.environ['{}']\n"
+    files = {
+        f"shop/settings/{name}.py": settings.format(name, variable)
+        for name, variable in {"local": "MACHINE", "production": "HOST"}.items()
+    }
+    found = project(django("") | {"shop/settings/__init__.py": ""} | files)
+
+    assert "HOST" in found.required
+    assert "MACHINE" not in found.required
+    assert {"HOST", "MACHINE"} <= set(found.demanded)
+
+
 PYDANTIC = """
 from pydantic import BaseModel, EmailStr, Field, PostgresDsn, SecretStr
 import pydantic_settings

@@ -134,8 +134,7 @@ def _build(project: Project, debian: list[str], whose: list[str]) -> str:
 
 def _placeholders(project: Project) -> str:
     """Return, to stand before a command, what is good enough for the variables that Django's settings insist on."""
-    names = project.required if project.framework == "django" else []
-    values = {name: "sqlite:////tmp/db" if "DATABASE" in name else PLACEHOLDER for name in names}
+    values = {name: "sqlite:////tmp/db" if "DATABASE" in name else PLACEHOLDER for name in project.demanded}
     return "".join(f"{name}={value} " for name, value in values.items())
 
 

@@ -42,6 +42,9 @@ FRAMEWORKS = (
     "dash",
 )
 
+FOR_DEVELOPERS = frozenset({"local", "dev", "develop", "development", "test", "tests", "testing", "ci"})
+"""What modules of Django's settings are called that nobody serves with."""
+
 PLACEHOLDER = "only-for-the-build"
 
 
@@ -92,7 +95,9 @@ class Project:
     environment: dict[str, str] = field(default_factory=dict)
     """Variables that its packages read, and what they must say for the packages that are there."""
     required: list[str] = field(default_factory=list)
-    """Variables without which the settings cannot be imported."""
+    """Variables without which it cannot start."""
+    demanded: list[str] = field(default_factory=list)
+    """Variables without which Django's settings may not be imported."""
     tests: str = ""
     """The directory of tests, where the packages to run them are locked too."""
     found: list[str] = field(default_factory=list)
@@ -328,14 +333,23 @@ def _find_companions(project: Project) -> None:
             project.environment["OTEL_SERVICE_NAME"] = project.name
 
 
+def _modules_in(directory: Path, called: set[str]) -> list[finding.Source]:
+    """Return the modules below a directory that are called so, and those in folders that are."""
+    return [
+        finding.Source(file, folder)
+        for folder in finding.folders(directory)
+        for file in sorted(folder.glob("*.py"))
+        if {file.stem, folder.name} & called
+    ]
+
+
 def _find_settings(project: Project) -> None:
     """Find the variables that pydantic's settings insist on."""
     if "pydantic-settings" not in project.packages:
         return
-    for folder in finding.folders(project.directory):
-        for file in sorted(folder.glob("*.py")):
-            if {file.stem, folder.name} & {"settings", "config"} and (tree := finding.Source(file, folder).tree()):
-                project.required += [name for name in settings_fields(tree) if name not in project.required]
+    for source in _modules_in(project.directory, {"settings", "config"}):
+        if tree := source.tree():
+            project.required += [name for name in settings_fields(tree) if name not in project.required]
     if project.required:
         project.found.append(f"variables that the settings insist on: {', '.join(project.required)}")
 
@@ -343,15 +357,16 @@ def _find_settings(project: Project) -> None:
 def _look_at_django(project: Project) -> None:
     """Find what the settings want, and whether there is a database elsewhere and a place for static files."""
     root = (project.directory / project.manage).parent if project.manage else project.directory
-    sources = [
-        source
-        for source in finding.modules(root).values()
-        if "settings" in source.module.split(".") or source.file.parent.name == "settings"
-    ]
+    sources = _modules_in(root, {"settings"})
     text = "\n".join(read_text(source.file) for source in sources)
     for source in sources:
         if tree := source.tree():
-            project.required += [name for name in insisted_on(tree) if name not in project.required]
+            demanded = insisted_on(tree)
+            project.demanded += [name for name in demanded if name not in project.demanded]
+            if source.file.stem not in FOR_DEVELOPERS:
+                project.required += [
+                    name for name, always in demanded.items() if always and name not in project.required
+                ]
     project.static = bool(re.search(r"^STATIC_ROOT\s*=", text, re.MULTILINE) and project.manage)
     if project.static:
         project.found.append("static files, as the settings have STATIC_ROOT")

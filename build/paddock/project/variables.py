@@ -13,27 +13,51 @@ SECRET = re.compile("SECRET|PASSWORD|TOKEN|KEY|DSN|DATABASE_URL")
 ONE_VALUE = re.compile(r"(str|int|float|bool|Path|EmailStr|Secret(Str|Bytes)|\w*(Url|Dsn))$")
 """Types of pydantic that one variable holds."""
 
+CONDITIONAL = (ast.If, ast.IfExp, ast.BoolOp, ast.While, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+"""What may leave out a part of itself."""
 
 ELSEWHERE = re.compile(r"settings_customise_sources|\b(env_file|secrets_dir)\s*=\s*'(?!\S*\.env\b)")
 """Where a class of settings has values from, beside variables; a file `.env` is for the developer's machine alone."""
 
 
-def insisted_on(tree: ast.Module) -> list[str]:
-    """Return the variables that a module insists on.
+def insisted_on(tree: ast.Module) -> dict[str, bool]:
+    """Return the variables that a module insists on, and whether it does so in any case.
 
     By `os.environ["NAME"]`, django-environ (https://django-environ.readthedocs.io/), python-decouple
     (https://github.com/HBNetwork/python-decouple) or the fields of pydantic's settings.
     """
-    names = [name for node in ast.walk(tree) if (name := _demanded(node))]
-    # env = environ.Env(DEBUG=(bool, False))
-    defaults = {
-        keyword.arg
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Env")
-        for keyword in node.keywords
-    }
-    names += settings_fields(tree)
-    return [name for name in dict.fromkeys(names) if name not in defaults]
+    optional = {name for node in ast.walk(tree) for name in _optional(node)}
+    found: dict[str, bool] = {}
+    for name, always in [*_demands(tree), *((name, True) for name in settings_fields(tree))]:
+        if name not in optional:
+            found[name] = found.get(name, False) or always
+    return found
+
+
+def _demands(node: ast.AST, always: bool = True) -> Iterator[tuple[str, bool]]:
+    """Yield the variables that a part of the source cannot do without, and whether it is always run."""
+    if name := _demanded(node):
+        yield name, always
+    # Its body may fail, and mostly shall.
+    parts = [*node.orelse, *node.finalbody] if isinstance(node, ast.Try) else ast.iter_child_nodes(node)
+    for part in parts:
+        left_out = isinstance(node, CONDITIONAL) and part is not getattr(node, "test", None)
+        yield from _demands(part, always and not left_out)
+
+
+def _optional(node: ast.AST) -> list[str]:
+    """Return the names of variables that an expression asks for, or gives a default."""
+    match node:
+        case ast.Compare(left=ast.Constant(value=str(name)), ops=[ast.In() | ast.NotIn()], comparators=[where]):
+            return [name] if ast.unparse(where).endswith("environ") else []
+        case ast.Call(func=function, args=args, keywords=keywords):
+            called = ast.unparse(function)
+            # env = environ.Env(DEBUG=(bool, False))
+            if called.endswith("Env"):
+                return [keyword.arg for keyword in keywords if keyword.arg]
+            if called.endswith(("environ.get", "getenv")) and args and isinstance(args[0], ast.Constant):
+                return [str(args[0].value)]
+    return []
 
 
 def _demanded(node: ast.AST) -> str:
