@@ -28,7 +28,17 @@ class Layout:
     answer: str = "served"
     says: str = ""
     """What init says of it."""
+    files: dict[str, str] = field(default_factory=dict)
+    """What it holds, where it is no folder of the repository."""
 
+
+OF_2024 = """
+import markupsafe._speedups
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"served"]
+"""
 
 LAYOUTS = [
     Layout("examples/fastapi-uv", {"API_KEY": "sesame"}, path="/health", answer="items"),
@@ -65,6 +75,13 @@ LAYOUTS = [
         says="found: Python 3.13, as pyproject.toml allows >=3.12; not 3.14, for which orjson has no wheel",
     ),
     Layout("tests/image/projects/uv-debian", answer="served 1"),
+    # Here, where nothing moves its pins on.
+    Layout(
+        "pins-of-2024",
+        python="3.13",
+        says="found: Python 3.13; not 3.14, for which markupsafe has no wheel",
+        files={"requirements.txt": "MarkupSafe==3.0.2\n", "main.py": OF_2024},
+    ),
     Layout("tests/image/projects/pyproject", says="question: nothing is locked"),
     Layout("tests/image/environments/workspace", answer="itsdangerous", says="found: the member shop of the workspace"),
 ]
@@ -79,7 +96,12 @@ def layout(request):
 def project(layout, tmp_path):
     """A copy of the project without the files that are to be written."""
     path = tmp_path / "project"
-    shutil.copytree(ROOT / layout.source, path, ignore=shutil.ignore_patterns(*WRITTEN))
+    if layout.files:
+        path.mkdir()
+    else:
+        shutil.copytree(ROOT / layout.source, path, ignore=shutil.ignore_patterns(*WRITTEN))
+    for name, text in layout.files.items():
+        (path / name).write_text(text)
     if layout.source.endswith("workspace"):
         shutil.copy(ENVIRONMENTS / "app/main.py", path / "packages/shop/src/shop")
     path.chmod(0o777)
@@ -88,7 +110,8 @@ def project(layout, tmp_path):
 
 def test_what_is_written_for_a_project_serves(start, image, tools, project, request, layout):
     volumes = {str(project): {"bind": "/app", "mode": "rw"}}
-    said = start(image=image, command="init", volumes=volumes, user="4711").outcome()
+    # It may ask an index what requirements do not say.
+    said = start(image=f"{tools}:trusting", command="init", volumes=volumes, user="4711").outcome()
     assert said.status == 0, said
     assert [name for name in WRITTEN if f"wrote {name}" not in said.out] == []
     assert "question: " not in said.out.replace(layout.says, "")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from paddock.project.command import init
 from paddock.project.debian import needs
 from paddock.project.files import compose, dockerfile
+from paddock.project.index import Index, resolved
 from paddock.project.survey import Project, survey
 
 APP = "from fastapi import FastAPI\napp = FastAPI()\n"
@@ -49,6 +53,12 @@ application = get_wsgi_application()
 MANAGE = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
 
 Make = Callable[[dict[str, str]], Project]
+
+
+@pytest.fixture(autouse=True)
+def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No index is there unless a test has one."""
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
 
 
 @pytest.fixture
@@ -430,6 +440,83 @@ def test_files_that_requirements_include(project: Make) -> None:
 def test_hashes_are_required_where_there_are_some(project: Make) -> None:
     assert "--require-hashes" not in dockerfile(project({"requirements.txt": "flask==3.1\n"}))
     assert "--require-hashes" in dockerfile(project({"requirements.txt": "flask==3.1 --hash=sha256:0\n"}))
+
+
+ON_INDEX = {
+    "numpy": ["numpy-1.26.4-cp312-cp312-manylinux_2_17_{0}.whl", "numpy-2.4.0-cp314-cp314-manylinux_2_17_{0}.whl"],
+    "pandas": ["pandas-2.2.3-cp312-cp312-manylinux_2_17_{0}.whl", "pandas-2.2.3-cp313-cp313-manylinux_2_17_{0}.whl"],
+    "flask": ["flask-3.1.0-py3-none-any.whl"],
+    "old": ["old-1.0.tar.gz"],
+}
+
+
+class Pages(BaseHTTPRequestHandler):
+    """An index of packages."""
+
+    def do_GET(self) -> None:
+        wheels = ON_INDEX.get(self.path.split("/")[2])
+        self.send_response(200 if wheels else 404)
+        self.end_headers()
+        for wheel in wheels or ():
+            self.wfile.write(f'<a href="/files/{wheel}">{wheel}</a>'.format(platform.machine()).encode())
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def index(no_index: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    """An index, where uv, if there is one, cannot resolve anything."""
+    with HTTPServer(("127.0.0.1", 0), Pages) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/simple/"
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        yield Index(url)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("requirements", "python", "said"),
+    [
+        ("numpy==1.26.4\n", "3.12", "Python 3.12; not 3.14, for which numpy has no wheel"),
+        ("Flask==3.1.0\npandas==2.2.3  # why\n", "3.12", "Python 3.12; not 3.14, for which pandas has no wheel"),
+        ("numpy==2.4.0 \\\n    --hash=sha256:0\n", "3.14", "Python 3.14"),
+        ("numpy==1.26.4; python_version < '3.10'\nflask>=3\nold==1.0\nnone==1\n", "3.14", "Python 3.14"),
+    ],
+)
+def test_pins_have_the_python_that_there_are_wheels_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: Index, requirements: str, python: str, said: str
+) -> None:
+    monkeypatch.setattr("paddock.project.survey.PYTHONS", ["3.14", "3.12"])
+    (tmp_path / "requirements.txt").write_text(requirements)
+    found = survey(tmp_path, index)
+
+    assert found.python == python
+    assert said in found.found
+
+
+def test_no_index_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("numpy==1.26.4\n")
+    found = survey(tmp_path, Index())
+
+    assert found.locked == []
+    assert "no answer of 127.0.0.1, which would know the Pythons that there are wheels for" in found.found
+
+
+def test_what_uv_resolves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages that are not named bring what has to be compiled, as pydantic does."""
+    uv = tmp_path / "bin/uv"
+    uv.parent.mkdir()
+    uv.write_text('#!/bin/sh\n[ "$1 $2" = "pip compile" ] || exit 2\ncat requirements.txt\necho numpy==1.26.4\n')
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{uv.parent}:{os.environ['PATH']}")
+    (tmp_path / "requirements.txt").write_text("pandas==2.2.3\n")
+
+    assert resolved(tmp_path / "requirements.txt") == {"pandas": "2.2.3", "numpy": "1.26.4"}
+    uv.write_text("#!/bin/sh\nexit 1\n")
+    assert resolved(tmp_path / "requirements.txt") == {}
 
 
 @pytest.mark.parametrize(

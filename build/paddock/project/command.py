@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from paddock.project.files import files
+from paddock.project.index import Index
 from paddock.project.survey import survey
 
 
@@ -20,7 +21,7 @@ def init(arguments: Sequence[str], directory: Path) -> int:
     parser.add_argument("--print", action="store_true", help="print the files, and write none")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     options = parser.parse_args(arguments)
-    project = survey(directory)
+    project = survey(directory, Index())
     made = files(project)
     if options.print:
         print("\n".join(f"# --- {name} ---\n{text}" for name, text in made.items()), end="")

@@ -38,14 +38,18 @@ def _read(entry: dict[str, Any]) -> Locked:
     source = entry.get("source", {})
     kind = source.get("type", "")
     files = [each.get("file") or each.get("url", "") for each in [*entry.get("files", []), *entry.get("wheels", [])]]
-    tags = {tag for file in files if file.endswith(".whl") for tag in _tags(file.rpartition("/")[2])}
     return Locked(
         canonicalize_name(entry["name"]),
-        {tag for tag in tags if tag.platform == ANY or "manylinux" in tag.platform},
+        tags(file.rpartition("/")[2] for file in files if file.endswith(".whl")),
         git="git" in source or "git" in entry or kind == "git",
         # The project itself is editable, or virtual, at ".".
         local=kind == "directory" or any(source.get(key, ".") != "." for key in ("directory", "editable", "virtual")),
     )
+
+
+def tags(wheels: Iterable[str]) -> set[Tag]:
+    """Return the tags of wheels, by their names, that Linux could use."""
+    return {tag for wheel in wheels for tag in _tags(wheel) if tag.platform == ANY or "manylinux" in tag.platform}
 
 
 def _tags(file: str) -> Iterable[Tag]:

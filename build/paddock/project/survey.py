@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from paddock.application import finding
 from paddock.errors import StartError
 from paddock.processes import read_text
+from paddock.project.index import Index
 from paddock.project.locked import Locked, read
 from paddock.project.variables import insisted_on, settings_fields
 
@@ -104,12 +105,14 @@ class Project:
     questions: list[str] = field(default_factory=list)
 
 
-def survey(directory: Path) -> Project:
-    """Return what the project in `directory` is."""
+def survey(directory: Path, index: Index | None = None) -> Project:
+    """Return what the project in `directory` is; `index` is asked for what its requirements do not say."""
     toml = _toml(directory / "pyproject.toml")
     name = toml.get("project", {}).get("name") or _tool(toml, "poetry").get("name") or ""
     project = Project(directory, name=str(name))
     _find_packages(project, toml)
+    if index and project.manager == "pip":
+        _ask(project, index)
     _find_python(project, toml)
     _find_framework(project)
     _find_module(project)
@@ -181,6 +184,16 @@ def _find_packages(project: Project, toml: dict[str, Any]) -> None:
             for name in names
             for file in here.glob(f"*/{name}")
         ]
+
+
+def _ask(project: Project, index: Index) -> None:
+    """Find which wheels there are of what the requirements pin, and what that brings along."""
+    text = "\n".join(read_text(project.directory / file) for file in project.files)
+    try:
+        project.locked = index.locked(project.directory / project.files[0], text)
+    except OSError:
+        project.found.append(f"no answer of {index.host}, which would know the Pythons that there are wheels for")
+    project.packages |= {each.name for each in project.locked}
 
 
 def _named(text: str) -> set[str]:
