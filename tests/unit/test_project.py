@@ -447,6 +447,7 @@ ON_INDEX = {
     "pandas": ["pandas-2.2.3-cp312-cp312-manylinux_2_17_{0}.whl", "pandas-2.2.3-cp313-cp313-manylinux_2_17_{0}.whl"],
     "flask": ["flask-3.1.0-py3-none-any.whl"],
     "old": ["old-1.0.tar.gz"],
+    "ancient": ["ancient-1.0-cp38-cp38-manylinux_2_17_{0}.whl"],
 }
 
 
@@ -483,6 +484,7 @@ def index(no_index: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
         ("numpy==1.26.4\n", "3.12", "Python 3.12; not 3.14, for which numpy has no wheel"),
         ("Flask==3.1.0\npandas==2.2.3  # why\n", "3.12", "Python 3.12; not 3.14, for which pandas has no wheel"),
         ("numpy==2.4.0 \\\n    --hash=sha256:0\n", "3.14", "Python 3.14"),
+        ("ancient==1.0\n", "3.12", "Python 3.12; not 3.14, for which ancient has no wheel"),
         ("numpy==1.26.4; python_version < '3.10'\nflask>=3\nold==1.0\nnone==1\n", "3.14", "Python 3.14"),
     ],
 )
@@ -495,6 +497,14 @@ def test_pins_have_the_python_that_there_are_wheels_for(
 
     assert found.python == python
     assert said in found.found
+
+
+def test_requirements_may_name_an_index(tmp_path: Path, index: Index) -> None:
+    (tmp_path / "requirements.txt").write_text(f"--index-url {index.url}\nflask==3.1.0\n")
+    found = survey(tmp_path, Index("http://127.0.0.1:1/simple"))
+
+    assert [each.name for each in found.locked] == ["flask"]
+    assert [each for each in found.found if "no answer" in each] == []
 
 
 def test_no_index_is_no_obstacle(tmp_path: Path) -> None:

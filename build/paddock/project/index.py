@@ -22,7 +22,7 @@ OLDEST = "3.12"
 """The Python that is asked for: old pins know no newer one."""
 
 ANSWERING = 5.0
-"""How long a page may take."""
+"""Seconds that a page may take."""
 
 RESOLVING = 60.0
 """Seconds that uv may take."""
@@ -33,6 +33,8 @@ AT_ONCE = 16
 
 class Index:
     """An index of packages at `url`, by default the one that uv and pip are told of in the environment.
+
+    Where requirements name one of their own, that one is asked: what they pin may be nobody else's business.
 
     https://packaging.python.org/en/latest/specifications/simple-repository-api/
     """
@@ -51,6 +53,8 @@ class Index:
         Raises:
             OSError: The index does not answer.
         """
+        if named := re.search(r"^(?:-i|--index-url)[ =]\s*(\S+)", text, re.MULTILINE):
+            self.url = named[1].rstrip("/")
         pins = pinned(text)
         if not pins:
             return []

@@ -249,7 +249,7 @@ def _find_python(project: Project, toml: dict[str, Any]) -> None:
                 f"it is for Python {wanted}, and there is no image for that: does {PYTHONS[0]} do?"
             )
             return
-        project.python = min(fitting, key=lambda python: len(_compiled(project, python)))
+        project.python = min(fitting, key=lambda python: _trouble(project, python))
         reason = f", as {where} allows {wanted}" if wanted else ""
         if project.python != fitting[0]:
             reason += f"; not {fitting[0]}, for which {', '.join(_compiled(project, fitting[0])[:3])} has no wheel"
@@ -271,6 +271,12 @@ def _unwanted_wheels(project: Project, toml: dict[str, Any]) -> set[str]:
         for given in re.findall(r"^--no-binary[ =](\S+)", read_text(project.directory / file), re.MULTILINE):
             names += given.split(",")
     return {canonicalize_name(name) for name in names}
+
+
+def _trouble(project: Project, python: str) -> tuple[int, int]:
+    """Return how much a Python has against it: what has no wheel anywhere is compiled for an old one sooner."""
+    compiled = len(_compiled(project, python))
+    return compiled, int(python.partition(".")[2]) if compiled else 0
 
 
 def _compiled(project: Project, python: str) -> list[str]:
