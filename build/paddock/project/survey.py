@@ -161,7 +161,7 @@ def _find_packages(project: Project, toml: dict[str, Any]) -> None:
     for name in ("requirements.txt", "requirements/production.txt", "requirements/prod.txt", "requirements/base.txt"):
         if (here / name).is_file():
             project.manager, project.files = "pip", _included(here, name)
-            text = "\n".join(read_text(here / file) for file in project.files)
+            text = _requirements(project)
             project.packages = _named(text)
             project.hashed = "--hash=" in text
             project.git = "git+" in text
@@ -188,12 +188,16 @@ def _find_packages(project: Project, toml: dict[str, Any]) -> None:
 
 def _ask(project: Project, index: Index) -> None:
     """Find which wheels there are of what the requirements pin, and what that brings along."""
-    text = "\n".join(read_text(project.directory / file) for file in project.files)
     try:
-        project.locked = index.locked(project.directory / project.files[0], text)
+        project.locked = index.locked(project.directory / project.files[0], _requirements(project))
     except OSError:
         project.found.append(f"no answer of {index.host}, which would know the Pythons that there are wheels for")
     project.packages |= {each.name for each in project.locked}
+
+
+def _requirements(project: Project) -> str:
+    """Return what all its files of requirements say."""
+    return "\n".join(read_text(project.directory / file) for file in project.files)
 
 
 def _named(text: str) -> set[str]:
@@ -267,8 +271,8 @@ def _unwanted_wheels(project: Project, toml: dict[str, Any]) -> set[str]:
     names = [*_tool(toml, "uv").get("no-binary-package", ())]
     poetry = _toml(project.directory / "poetry.toml").get("installer", {}).get("no-binary", ())
     names += poetry if isinstance(poetry, list) else str(poetry or "").split(",")
-    for file in project.files if project.manager == "pip" else ():
-        for given in re.findall(r"^--no-binary[ =](\S+)", read_text(project.directory / file), re.MULTILINE):
+    if project.manager == "pip":
+        for given in re.findall(r"^--no-binary[ =](\S+)", _requirements(project), re.MULTILINE):
             names += given.split(",")
     return {canonicalize_name(name) for name in names}
 
