@@ -3,11 +3,10 @@
 import socket
 import time
 
-import httpx
 import pytest
 from websockets.sync.client import connect
 
-from conftest import PATIENCE, wait_until
+from conftest import PATIENCE, http_client, wait_until
 
 ON_TOP = """
 services:
@@ -38,13 +37,13 @@ def test_every_route_through_nginx(project):
     assert nginx.get("/health", port=80).json() == {"status": "ok"}
     assert nginx.get("/nothing", port=80).status_code == 404
 
-    with httpx.stream("GET", f"http://{nginx.address}/laps", trust_env=False, timeout=PATIENCE) as laps:
+    with http_client() as client, client.stream("GET", f"http://{nginx.address}/laps") as laps:
         came = [(time.monotonic(), line) for line in laps.iter_lines() if line]
     assert [line for _, line in came] == [f"data: lap {lap}" for lap in range(1, 6)]
     assert came[-1][0] - came[0][0] > 0.5, "they came together"
 
     size = 20_000_000
-    answer = httpx.post(f"http://{nginx.address}/uploads/", content=bytes(size), trust_env=False, timeout=PATIENCE)
+    answer = nginx.post("/uploads/", port=80, content=bytes(size))
     assert answer.json() == {"size": size}
 
     with connect(f"ws://{nginx.address}/radio", proxy=None) as radio:

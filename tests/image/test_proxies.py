@@ -19,7 +19,7 @@ from docker.types import Mount
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from conftest import PATIENCE, Removal, starting, wait_until
+from conftest import PATIENCE, Removal, http_client, starting, wait_until
 from proxies import FILES, HOST, PROGRAMS, Proxy, cell, exchange
 
 ASGI = "proxied_asgi.py"
@@ -218,7 +218,8 @@ def test_nothing_is_believed_from_an_address_that_is_not_allowed(serve, clients,
     container = serve(app)
 
     for client, address in zip(clients, [container.address, f"[{container.ipv6}]"], strict=True):
-        answer = httpx.get(f"http://{address}:8000/items/7", headers=SPOOFED | TLS, trust_env=False)
+        with http_client() as direct:
+            answer = direct.get(f"http://{address}:8000/items/7", headers=SPOOFED | TLS)
         assert answer.json() == seen(client, "http", f"{address}:8000")
 
 
