@@ -227,7 +227,7 @@ group "tests" {
 
 # What some tests start beside the image or in its place.
 group "test-tools" {
-  targets = ["tool", "faketime", "kinds", "sets", "trusting-each"]
+  targets = ["tools", "faketime", "kinds", "sets", "trusting-each"]
 }
 
 group "all" {
@@ -324,32 +324,20 @@ target "readme" {
   tags     = ["${IMAGE}-test:readme-${row.peer}"]
 }
 
-target "tool" {
-  name     = "tool-${row.name}"
+# Programs of Debian's that tests start beside the image: one image has them all, under each one's name.
+target "tools" {
   inherits = ["_secrets"]
-  matrix = {
-    row = [
-      { name = "caddy", packages = "caddy" },
-      { name = "chromium", packages = "chromium-headless-shell socat" },
-      { name = "cosign", packages = "ca-certificates cosign" },
-      { name = "haproxy", packages = "haproxy wget" },
-      { name = "kubectl", packages = "kubectl" },
-      { name = "nginx", packages = "nginx" },
-      { name = "postgresql", packages = "postgresql" },
-      { name = "prometheus", packages = "prometheus" },
-      { name = "redis", packages = "redis-server redis-tools" },
-      { name = "registry", packages = "docker-registry" },
-    ]
-  }
-  context = "tests/tools"
+  context  = "tests/tools"
   args = {
     PYTHON_VERSION = DEFAULT_PYTHON
     BASE_IMAGE     = BASE_IMAGE == null ? null : replace(BASE_IMAGE, "{python}", DEFAULT_PYTHON)
-    PACKAGES       = row.packages
   }
-  tags       = ["${IMAGE}-test:${row.name}"]
-  cache-from = cache(CACHE_FROM, "tool-${row.name}")
-  cache-to   = cache(CACHE_TO, "tool-${row.name}")
+  tags = [
+    for name in ["caddy", "chromium", "cosign", "haproxy", "kubectl", "nginx", "postgresql", "prometheus", "redis", "registry"] :
+    "${IMAGE}-test:${name}"
+  ]
+  cache-from = cache(CACHE_FROM, "tools")
+  cache-to   = cache(CACHE_TO, "tools")
 }
 
 target "faketime" {

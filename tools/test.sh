@@ -41,7 +41,7 @@ fi
 export PADDOCK_IMAGE="${IMAGE:-paddock}"
 case $part in
     tests/unit | tests/unit/*) images= ;;
-    tests/publish/arm64.py) images='tool-registry' ;;
+    tests/publish/arm64.py) images=tools ;;
     tests/image | tests/image/* | tests/publish | tests/publish/* | soak) ;;
     tests/compat | tests/compat/*) images=compat-tests ;;
     *) images="$images examples compat-tests" ;;

@@ -53,9 +53,11 @@ def bake(clone, future):
     The first argument is a pattern: of what it matches, cache mounts are empty too; other targets are built as ever.
     https://docs.docker.com/build/building/variables/#buildkit_cache_mount_ns
     """
-    # The examples' own tests and bytecode ask nobody, and take longer than all else.
+    # The examples' own tests and bytecode ask nobody, and take longer than all else; one program of Debian's is enough.
     for file in clone.path.glob("examples/*/Dockerfile"):
         file.write_text(re.sub(r"(python -m )?\bpytest .*", "true", file.read_text()))
+    tools = clone.path / "tests/tools/Dockerfile"
+    tools.write_text(re.sub(r"(--no-install-recommends) [^;]+wget\n", r"\1 nginx\n", tools.read_text()))
     clone.change("Dockerfile", "UV_COMPILE_BYTECODE=1", "UV_COMPILE_BYTECODE=0")
     namespace = secrets.token_hex(8)
     arguments = {"HTTPS_PROXY": future.url, "BUILDKIT_CACHE_MOUNT_NS": namespace}
@@ -75,8 +77,8 @@ def bake(clone, future):
     clone.run("docker", "buildx", "prune", "--force", f"--filter=description~={namespace}")
 
 
-ALIKE = {"sets-": f"sets-{DEFAULT}", "tool-": "tool-nginx", "trusting-": "trusting"}
-"""Targets that differ in their Python or their Debian packages only, by how they begin, and one that stands for all.
+ALIKE = {"sets-": f"sets-{DEFAULT}", "trusting-": "trusting"}
+"""Targets that differ in their Python only, by how they begin, and one that stands for all.
 
 The clone knows one Python alone: not every machine has the others.
 """
