@@ -33,7 +33,9 @@ def fresh_volume(engine):
         volume.remove()
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(f"django-{kind}")) for kind in KINDS]
+)
 def kind(request):
     """WSGI or ASGI."""
     return request.param

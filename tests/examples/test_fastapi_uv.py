@@ -13,17 +13,28 @@ ITEMS = {
 }
 
 
-@pytest.fixture
-def shop(start, mount):
+# One process of xdist has the container of most of them.
+pytestmark = pytest.mark.xdist_group("fastapi-uv")
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
     """The example with four workers and its secret, as locked up as it can be."""
-    return start(
-        image=IMAGE,
-        environment={"WORKERS": "4", "API_KEY_FILE": "/run/secrets/api_key"},
-        volumes=mount("/run/secrets/api_key", f"{KEY}\n"),
-        read_only=True,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-    ).wait_healthy()
+    key = tmp_path_factory.mktemp("secrets") / "api_key"
+    key.write_text(f"{KEY}\n")
+    return {
+        "image": IMAGE,
+        "environment": {"WORKERS": "4", "API_KEY_FILE": "/run/secrets/api_key"},
+        "volumes": {str(key): {"bind": "/run/secrets/api_key", "mode": "ro"}},
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+    }
+
+
+@pytest.fixture(scope="module")
+def shop(start_for_all, options):
+    return start_for_all(**options).wait_healthy()
 
 
 def test_every_route_answers(shop):
@@ -51,7 +62,8 @@ def test_four_workers_answer(shop):
     assert shop.workers() == 4
 
 
-def test_it_stops_cleanly(shop):
+def test_it_stops_cleanly(start, options):
+    shop = start(**options)
     wait_until(lambda: shop.logs().count("open with 3 items") == 4, "all four workers")
 
     assert shop.stop() == 0

@@ -9,7 +9,6 @@ import pytest
 
 from conftest import http_client
 
-IMAGE = "paddock-example:flask-pip"
 RACE = {"laps": "50", "litres_per_lap": "2.5", "tank": "60"}
 STINTS = [
     {"first_lap": 1, "last_lap": 24, "litres": 60.0},
@@ -18,23 +17,33 @@ STINTS = [
 ]
 LONG_RACE = {"laps": "100000", "litres_per_lap": "2.5", "tank": "60"}
 
+# One process of xdist has the container of most of them.
+pytestmark = pytest.mark.xdist_group("flask-pip")
 
-@pytest.fixture
-def fuel(start):
-    """The example with one worker, as locked up as it can be."""
-    return start(
-        image=IMAGE,
-        environment={"WORKERS": "1", "THREADS": "4"},
-        read_only=True,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-    ).wait_healthy()
+# As locked up as it can be.
+OPTIONS = {
+    "image": "paddock-example:flask-pip",
+    "environment": {"WORKERS": "1", "THREADS": "4"},
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+}
+
+
+@pytest.fixture(scope="module")
+def fuel(start_for_all):
+    """The example with one worker."""
+    return start_for_all(**OPTIONS).wait_healthy()
+
+
+def client_of(fuel):
+    """Return a client that may be used by several threads."""
+    return http_client(base_url=f"http://{fuel.address}:8000")
 
 
 @pytest.fixture
 def client(fuel):
-    """A client that may be used by several threads."""
-    with http_client(base_url=f"http://{fuel.address}:8000") as client:
+    with client_of(fuel) as client:
         yield client
 
 
@@ -95,8 +104,10 @@ def test_a_download_may_be_left(client):
     use_every_route(client)
 
 
-def test_it_stops_cleanly(fuel, client):
-    use_every_route(client)
+def test_it_stops_cleanly(start):
+    fuel = start(**OPTIONS).wait_healthy()
+    with client_of(fuel) as client:
+        use_every_route(client)
 
     assert fuel.stop() == 0
     assert fuel.logs().count("fuel: closed") == 1

@@ -12,6 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+# What kubectl renders takes seconds, and each process of xdist would have it render all.
+pytestmark = pytest.mark.xdist_group("kubernetes")
+
 KUBERNETES = Path(__file__).parents[2] / "examples/kubernetes"
 
 OVERLAYS = ["base", "overlays/staging", "overlays/production"]

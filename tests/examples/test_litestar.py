@@ -4,19 +4,23 @@ import pytest
 
 from conftest import wait_until
 
-IMAGE = "paddock-example:litestar"
+# One process of xdist has the container of most of them.
+pytestmark = pytest.mark.xdist_group("litestar")
+
+# As locked up as it can be.
+OPTIONS = {
+    "image": "paddock-example:litestar",
+    "environment": {"WORKERS": "2"},
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+}
 
 
-@pytest.fixture
-def planner(start):
-    """The example with two workers, as locked up as it can be."""
-    return start(
-        image=IMAGE,
-        environment={"WORKERS": "2"},
-        read_only=True,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-    ).wait_healthy()
+@pytest.fixture(scope="module")
+def planner(start_for_all):
+    """The example with two workers."""
+    return start_for_all(**OPTIONS).wait_healthy()
 
 
 def test_every_route_answers(planner):
@@ -63,7 +67,8 @@ def test_laps_are_streamed(planner):
     assert planner.get("/circuits/spa/laps.csv", params={"wear": 99}).status_code == 400
 
 
-def test_it_stops_cleanly(planner):
+def test_it_stops_cleanly(start):
+    planner = start(**OPTIONS)
     wait_until(lambda: planner.logs().count("app.main: know 3 circuits") == 2, "both workers")
 
     assert planner.stop() == 0

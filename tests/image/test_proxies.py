@@ -24,7 +24,11 @@ from proxies import FILES, HOST, PROGRAMS, Proxy, cell, exchange
 
 ASGI = "proxied_asgi.py"
 WSGI = "proxied_wsgi.py"
-APPS = pytest.mark.parametrize("app", [ASGI, WSGI], ids=["asgi", "wsgi"])
+APPS = pytest.mark.parametrize(
+    "app",
+    # One process of xdist has each application's servers.
+    [pytest.param(app, id=kind, marks=pytest.mark.xdist_group(app)) for app, kind in ((ASGI, "asgi"), (WSGI, "wsgi"))],
+)
 EACH = pytest.mark.parametrize("name", PROGRAMS)
 WAYS = pytest.mark.parametrize("way", ["ipv4", "ipv6", "unix"])
 

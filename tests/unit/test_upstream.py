@@ -9,6 +9,9 @@ import pytest
 
 from upstream import Entry, Listed, Uses, changes, unlisted, unprinted, unused
 
+# Most of them ask for all that the package uses, which each process of xdist would look for anew.
+pytestmark = pytest.mark.xdist_group("upstream")
+
 TEXT = (Path(__file__).parent / "upstream.toml").read_text()
 
 
