@@ -50,10 +50,7 @@ from paddock.start.configuration import Configuration
 
 TLS = Path(__file__).parent / "tls"
 
-EXAMPLES = 150
-"""They are others each time."""
-
-PROPERTY = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=60)
 """What an environment variable can hold."""
@@ -186,11 +183,11 @@ def environments(settings_: list[Setting], values) -> st.SearchStrategy[dict[str
 @PROPERTY
 @given(environments(STRICT, invalid))
 def test_invalid_environment_is_reported(environ):
-    problems = resolve(environ).problems
+    result = resolve(environ)
     # A Kubernetes service link is passed over, and nothing else may be.
-    passed_over = {name for name in environ if any(name in warning for warning in resolve(environ).warnings)}
-    assert {problem.name for problem in problems} >= set(environ) - passed_over
-    for problem in problems:
+    passed_over = {name for name in environ if any(name in warning for warning in result.warnings)}
+    assert {problem.name for problem in result.problems} >= set(environ) - passed_over
+    for problem in result.problems:
         assert "\n" not in str(problem)
         assert len(str(problem)) < 2000
 
