@@ -130,11 +130,12 @@ def test_it_stops_cleanly_while_somebody_listens(radio):
         assert next(stream)[0] == told(ann)[0] == "people"
         radio.signal("TERM")
         assert close_code(ann) == 1012
-        # To its proper end: a stream that is cut off, as from the sixth second on, would raise.
-        *_, last = stream
+        # To its proper end: a stream that is cut off, as from the sixth second on, would raise. On a busy machine it
+        # ends before ann has left.
+        *_, (last, people) = stream
         status = radio.wait_exit()
 
-    assert last == ("people", [])
+    assert (last, people) in (("people", []), ("people", ["ann"]))
     assert status == 0
     assert "off the air, 0 listening" in radio.logs()
 
