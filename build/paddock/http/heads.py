@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 VERSIONS = frozenset({"1.0", "1.1"})
 
@@ -26,7 +25,7 @@ def malformed(version: str, fields: Sequence[tuple[bytes, bytes]]) -> tuple[int,
     for name, value in [field for field in fields if field[0] in FRAMING]:
         if name == b"host":
             hosts += 1
-            if not is_host(value):
+            if HOST.fullmatch(value) is None:
                 return 400, "a Host that is no name or address"
         else:
             codings.append(value.lower())
@@ -37,9 +36,3 @@ def malformed(version: str, fields: Sequence[tuple[bytes, bytes]]) -> tuple[int,
     if codings and codings != [b"chunked"]:
         return 501, "a Transfer-Encoding other than chunked"
     return None
-
-
-@lru_cache(maxsize=64)
-def is_host(value: bytes) -> bool:
-    """Tell whether it is what a Host may be; nearly all requests say the same."""
-    return HOST.fullmatch(value) is not None

@@ -392,8 +392,7 @@ class HttpToolsCycle(Cycle, Base):
         content = [line or STATUS_LINE[status]]
         if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
             raise RuntimeError("Invalid HTTP header value.")
-        id_header, identified = self.id_header, not self.request_id
-        for name, value in self.default_headers + fields:
+        for name, value in self.default_headers + self.id_fields() + fields:
             try:
                 lower = field_name(name)
             except TypeError:
@@ -411,13 +410,8 @@ class HttpToolsCycle(Cycle, Base):
                     self.chunked_encoding = True
             elif lower == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
                 self.keep_alive, closes = False, True
-            elif lower == id_header:
-                # The application has said it itself.
-                identified = True
             # As Uvicorn, and as Gunicorn.
             content.append(b"%b: %b\r\n" % (name if line else lower, value))
-        if not identified:
-            content.append(b"%b: %b\r\n" % (id_header, self.request_id.encode("ascii")))
         if not self.keep_alive and not closes:
             content.append(b"connection: close\r\n")
         if status in (204, 304):
