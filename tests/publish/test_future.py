@@ -57,7 +57,9 @@ def bake(clone, future):
     for file in clone.path.glob("examples/*/Dockerfile"):
         file.write_text(re.sub(r"(python -m )?\bpytest .*", "true", file.read_text()))
     tools = clone.path / "tests/tools/Dockerfile"
-    tools.write_text(re.sub(r"(--no-install-recommends) [^;]+wget\n", r"\1 nginx\n", tools.read_text()))
+    text, replaced = re.subn(r"(--no-install-recommends) [^;]+?(\nSH\n)", r"\1 nginx\2", tools.read_text())
+    assert replaced == 1
+    tools.write_text(text)
     clone.change("Dockerfile", "UV_COMPILE_BYTECODE=1", "UV_COMPILE_BYTECODE=0")
     namespace = secrets.token_hex(8)
     arguments = {"HTTPS_PROXY": future.url, "BUILDKIT_CACHE_MOUNT_NS": namespace}
