@@ -396,9 +396,14 @@ def finish(start: Callable[..., Container]) -> Callable[..., Outcome]:
 @pytest.fixture
 def mount(tmp_path: Path) -> Callable[..., dict[str, dict[str, str]]]:
     """Write a file that a container sees: `volumes=mount("/app/main.py", "…", 0o755)`; join several with `|`."""
+    return mounting(tmp_path)
+
+
+def mounting(directory: Path) -> Callable[..., dict[str, dict[str, str]]]:
+    """What `mount` does, with files in a directory."""
 
     def write(at: str, text: str, mode: int = 0o644) -> dict[str, dict[str, str]]:
-        file = tmp_path / at.strip("/").replace("/", "-")
+        file = directory / at.strip("/").replace("/", "-")
         file.write_text(text)
         file.chmod(mode)
         return {str(file): {"bind": at, "mode": "ro"}}

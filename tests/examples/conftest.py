@@ -14,6 +14,9 @@ from conftest import PATIENCE, Container
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
+LOCKED_UP = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
+"""With what a container can do as little as it can."""
+
 
 class Compose:
     """A project of Docker Compose; `command` is what its every command begins with."""

@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 
 from conftest import wait_until
+from examples.conftest import LOCKED_UP
 
 IMAGE = "paddock-example:custom-conf"
-LOCKED_UP = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 ENDLESS = "/pi/500000"
 OVERRIDDEN = "WORKERS=4 has no effect: /app/gunicorn.conf.py sets workers to 2"
 NOISE_OF_A_HANG = ("Killed while at", "TIMEOUT=", "Traceback", "ended with exit status 1$")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from conftest import Removal, http_client, starting
+from examples.conftest import LOCKED_UP
 
 IMAGE = "paddock-example:django"
 MIGRATE = ["python", "manage.py", "migrate"]
@@ -20,7 +21,6 @@ KINDS = {
         "timing.asgi:application: ASGI 3, served by 1 worker of class uvicorn\n",
     ),
 }
-LOCKED_UP = {"read_only": True, "tmpfs": {"/tmp": ""}, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 
 
 @contextmanager
@@ -45,7 +45,13 @@ def kind(request):
 def timing(engine, slim, kind):
     """The example on a migrated database, as locked up as it can be."""
     with fresh_volume(engine) as data, starting(engine, slim, Removal(at_once=1)) as start:
-        options = {"image": IMAGE, "environment": WEB | KINDS[kind][0], "volumes": data, **LOCKED_UP}
+        options = {
+            "image": IMAGE,
+            "environment": WEB | KINDS[kind][0],
+            "volumes": data,
+            "tmpfs": {"/tmp": ""},
+            **LOCKED_UP,
+        }
         assert start(command=MIGRATE, **options).wait_exit() == 0
         yield start(**options).wait_healthy()
 

@@ -2,19 +2,15 @@
 
 import pytest
 
+from examples.conftest import LOCKED_UP
+
 IMAGE = "paddock-example:fastapi-poetry"
 
 
 @pytest.fixture
 def championship(start):
     """The example with two workers, as locked up as it can be."""
-    return start(
-        image=IMAGE,
-        environment={"WORKERS": "2"},
-        read_only=True,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-    ).wait_healthy()
+    return start(image=IMAGE, environment={"WORKERS": "2"}, **LOCKED_UP).wait_healthy()
 
 
 def test_every_route_answers_and_it_stops_cleanly(championship):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from conftest import wait_until
+from conftest import mounting, wait_until
+from examples.conftest import LOCKED_UP
 
 IMAGE = "paddock-example:fastapi-uv"
 KEY = "open sesame"
@@ -20,15 +21,12 @@ pytestmark = pytest.mark.xdist_group("fastapi-uv")
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
     """The example with four workers and its secret, as locked up as it can be."""
-    key = tmp_path_factory.mktemp("secrets") / "api_key"
-    key.write_text(f"{KEY}\n")
+    mount = mounting(tmp_path_factory.mktemp("secrets"))
     return {
         "image": IMAGE,
         "environment": {"WORKERS": "4", "API_KEY_FILE": "/run/secrets/api_key"},
-        "volumes": {str(key): {"bind": "/run/secrets/api_key", "mode": "ro"}},
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
+        "volumes": mount("/run/secrets/api_key", f"{KEY}\n"),
+        **LOCKED_UP,
     }
 
 

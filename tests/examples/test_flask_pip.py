@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from conftest import http_client
+from examples.conftest import LOCKED_UP
 
 RACE = {"laps": "50", "litres_per_lap": "2.5", "tank": "60"}
 STINTS = [
@@ -20,19 +21,12 @@ LONG_RACE = {"laps": "100000", "litres_per_lap": "2.5", "tank": "60"}
 # One process of xdist has the container of most of them.
 pytestmark = pytest.mark.xdist_group("flask-pip")
 
-# As locked up as it can be.
-OPTIONS = {
-    "image": "paddock-example:flask-pip",
-    "environment": {"WORKERS": "1", "THREADS": "4"},
-    "read_only": True,
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-}
+OPTIONS = {"image": "paddock-example:flask-pip", "environment": {"WORKERS": "1", "THREADS": "4"}, **LOCKED_UP}
 
 
 @pytest.fixture(scope="module")
 def fuel(start_for_all):
-    """The example with one worker."""
+    """The example with one worker, as locked up as it can be."""
     return start_for_all(**OPTIONS).wait_healthy()
 
 

@@ -3,23 +3,17 @@
 import pytest
 
 from conftest import wait_until
+from examples.conftest import LOCKED_UP
 
 # One process of xdist has the container of most of them.
 pytestmark = pytest.mark.xdist_group("litestar")
 
-# As locked up as it can be.
-OPTIONS = {
-    "image": "paddock-example:litestar",
-    "environment": {"WORKERS": "2"},
-    "read_only": True,
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-}
+OPTIONS = {"image": "paddock-example:litestar", "environment": {"WORKERS": "2"}, **LOCKED_UP}
 
 
 @pytest.fixture(scope="module")
 def planner(start_for_all):
-    """The example with two workers."""
+    """The example with two workers, as locked up as it can be."""
     return start_for_all(**OPTIONS).wait_healthy()
 
 
