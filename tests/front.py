@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
-from paddock.workers.front.implementations import HTTPTOOLS, MODULES, observe, protocol_class
+from paddock.workers.front.implementations import MODULES, observe, protocol_class, records
 
 
 class Recorder(asyncio.Transport):
@@ -84,11 +84,12 @@ def front(
 ) -> Iterator[type[asyncio.Protocol]]:
     """Give the protocol class for a value of UVICORN_HTTP, as a worker of the image has it."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in MODULES.get(http, (HTTPTOOLS,)):
+        for name in MODULES.get(http, ()):
             module: Any = import_module(name)
             patch.setattr(module, "RequestResponseCycle", module.RequestResponseCycle)
-        observe(http, observers, "", id_header, set())
-        protocol = protocol_class(http, Limits(), observers)
+        attributes = records(observers, id_header=id_header)
+        observe(http, attributes)
+        protocol = protocol_class(http, Limits(), attributes)
         assert isinstance(protocol, type)
         yield protocol
 

@@ -21,13 +21,13 @@ from uvicorn.server import ServerState
 
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
-from paddock.workers.front.implementations import HTTPTOOLS, MODULES, observe, protocol_class
+from paddock.workers.front.implementations import MODULES, observe, protocol_class, records
 from paddock.workers.watchdog import Watchdog
 from paddock.workers.wsgi.environ import Environs
 from paddock.workers.wsgi.exchange import Application
 from paddock.workers.wsgi.hooks import hooked
 from paddock.workers.wsgi.pool import Pool
-from paddock.workers.wsgi.protocol import WsgiCycle, WsgiProtocol
+from paddock.workers.wsgi.protocol import WsgiProtocol
 from paddock.workers.wsgi.takeover import Tunnel
 
 
@@ -116,11 +116,12 @@ def serving(
         await asyncio.sleep(0)
 
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        for name in MODULES.get(http, (HTTPTOOLS,)):
+        for name in MODULES.get(http, ()):
             module: Any = import_module(name)
             patch.setattr(module, "RequestResponseCycle", module.RequestResponseCycle)
-        observe(http, observers, "", None, set(), WsgiCycle)
-        protocol = protocol_class(http, Limits(), observers, WsgiProtocol, pool=worker.pool)
+        attributes = records(observers)
+        observe(http, attributes)
+        protocol = protocol_class(http, Limits(), attributes, WsgiProtocol, pool=worker.pool)
         thread = threading.Thread(target=asyncio.run, args=(serve(protocol),))
         thread.start()
         stack.callback(thread.join)

@@ -20,7 +20,7 @@ import pytest
 
 from paddock.http.limits import Limits, answer
 from paddock.settings import table
-from paddock.workers.front.implementations import protocol_class
+from paddock.workers.front.implementations import protocol_class, records
 from paddock.workers.front.on_httptools import HttpTools
 
 TLS = Path(__file__).parent / "tls"
@@ -709,11 +709,11 @@ def test_a_line_without_limit() -> None:
 def test_protocol_classes() -> None:
     limits = Limits(line=1)
     for name in ("auto", "httptools", "h11"):
-        found = protocol_class(name, limits)
+        found = protocol_class(name, limits, records())
         assert isinstance(found, type)
         assert found.limits is limits  # type: ignore[attr-defined]
-    assert issubclass(protocol_class("auto", limits), HttpTools)  # type: ignore[arg-type]
-    assert protocol_class("zttp", limits) == "zttp"
+    assert issubclass(protocol_class("auto", limits, records()), HttpTools)  # type: ignore[arg-type]
+    assert protocol_class("zttp", limits, records()) == "zttp"
 
 
 def test_an_answer_is_whole() -> None:

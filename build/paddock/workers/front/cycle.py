@@ -1,10 +1,11 @@
-"""What becomes of an ASGI request, noted where Uvicorn notes it: by a subclass of its request-response cycle.
+"""What becomes of an ASGI request, noted where Uvicorn notes it: by what it calls a request-response cycle.
 
 An ASGI middleware would know as much, for several times the cost, and nothing of a client that leaves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,12 +24,19 @@ from paddock.http.record import (
 from paddock.text.formats import escape
 
 if TYPE_CHECKING:
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as Base
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle as Base
 else:
     Base = object
 
 STATUS_CODES = range(100, 600)
 """https://www.rfc-editor.org/rfc/rfc9110#section-15"""
+
+ERROR_FIELDS = [
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"content-length", b"21"),
+    (b"connection", b"close"),
+]
+"""As Uvicorn answers where an application fails."""
 
 HEALTH_CHECK = (HEALTH_HEADER.lower().encode(), HEALTH_TOKEN.encode())
 
@@ -67,13 +75,14 @@ class Asked:
                 headers = self.scope["headers"] = [field for field in headers if field[0] != name]
             headers.append((name, self.request_id.encode("ascii")))
 
-    def id_fields(self) -> list[tuple[bytes, bytes]]:
-        """Return the header fields that the answer gets: none where the application has said the id itself."""
-        name = self.id_header
-        for field, _ in self.answer:
-            if field.lower() == name:
-                return []
-        return [(name, self.request_id.encode("ascii"))] if self.request_id else []
+    def id_fields(self, names: Collection[bytes]) -> list[tuple[bytes, bytes]]:
+        """Return the header fields that the answer gets beside those with `names`, in lower case.
+
+        None where the application has said the id itself.
+        """
+        if not self.request_id or self.id_header in names:
+            return []
+        return [(self.id_header, self.request_id.encode("ascii"))]
 
     # What the watchdog asks for
 
@@ -151,11 +160,48 @@ class Asked:
         return self.variables or environ_of(self)
 
 
-class Cycle(Asked, Base):
-    """Mixed into a class of Uvicorn's: a record that tells its observers."""
+class Noted(Asked):
+    """The record of an HTTP request, which tells its observers of itself."""
 
     began = 0.0
     over = False
+    disconnected: bool
+    response_started: bool
+
+    def serve(self, app: Any) -> Any:
+        """Return the coroutine that serves the request: its time begins here, and not when the loop comes to it."""
+        self.note_begin()
+        return self.run(app)
+
+    def run(self, app: Any) -> Any:
+        """Return the coroutine that serves a request which was taken note of."""
+        raise NotImplementedError
+
+    def note_begin(self) -> None:
+        """Take note that the request has come."""
+        self.began = perf_counter()
+        self.raw = self.scope["raw_path"]
+        if self.id_header:
+            self.take_id()
+        if self.observers.begun:
+            self.observers.tell_begun(self)
+
+    def end(self, status: int = 0) -> None:
+        """Tell the observers, once; `status` is that of an answer which is not the application's."""
+        if self.over or not self.began:
+            # A pipelined request whose turn never came was not served.
+            return
+        self.over = True
+        self.seconds = perf_counter() - self.began
+        if status:
+            self.status = status
+        elif self.disconnected and not self.response_started:
+            self.status = CLIENT_GONE
+        self.observers.tell_ended(self)
+
+
+class Cycle(Noted, Base):
+    """Mixed into a class of Uvicorn's."""
 
     @property
     def access_log(self) -> bool:
@@ -167,18 +213,8 @@ class Cycle(Asked, Base):
         pass
 
     def run_asgi(self, app: Any) -> Any:
-        """Return the coroutine that serves the request: its time begins here, and not when the loop comes to it."""
-        self.note_begin()
-        return self.run(app)
-
-    def note_begin(self) -> None:
-        """Take note that the request has come."""
-        self.began = perf_counter()
-        self.raw = self.scope["raw_path"]
-        if self.id_header:
-            self.take_id()
-        if self.observers.begun:
-            self.observers.tell_begun(self)
+        """Return the coroutine that serves the request."""
+        return self.serve(app)
 
     async def run(self, app: Any) -> None:
         """Serve the request."""
@@ -203,26 +239,12 @@ class Cycle(Asked, Base):
                 self.status = whole(message["status"])
                 message = {**message, "status": self.status, "headers": list(message.get("headers", ()))}
                 self.answer = message["headers"]
-                if self.id_header:
-                    self.default_headers = self.default_headers + self.id_fields()
+                self.default_headers = self.default_headers + self.id_fields(names(self.answer))
         elif not self.disconnected and self.scope["method"] != "HEAD":
             self.sent += len(message.get("body", b""))
         await super().send(message)
         if self.response_complete:
             self.end()
-
-    def end(self, status: int = 0) -> None:
-        """Tell the observers, once; `status` is that of an answer which is not the application's."""
-        if self.over or not self.began:
-            # A pipelined request whose turn never came was not served.
-            return
-        self.over = True
-        self.seconds = perf_counter() - self.began
-        if status:
-            self.status = status
-        elif self.disconnected and not self.response_started:
-            self.status = CLIENT_GONE
-        self.observers.tell_ended(self)
 
 
 class WebSocket(Asked):
@@ -280,7 +302,13 @@ class WebSocket(Asked):
     def identified(self, message: Any) -> Any:
         """Return the message that begins an answer, with the request's id."""
         self.answer = list(message.get("headers", ()))
-        return {**message, "headers": [*self.answer, *self.id_fields()]}
+        return {**message, "headers": [*self.answer, *self.id_fields(names(self.answer))]}
+
+
+async def send_error(send: Send) -> None:
+    """Answer as Uvicorn does where an application fails."""
+    await send({"type": "http.response.start", "status": 500, "headers": ERROR_FIELDS})
+    await send({"type": "http.response.body", "body": b"Internal Server Error"})
 
 
 def failing(error: Exception) -> Any:
@@ -301,6 +329,11 @@ def whole(status: Any) -> int:
     if not isinstance(status, int | float) or status not in STATUS_CODES:
         raise RuntimeError(f"Invalid HTTP status: {status!r}")
     return int(status)
+
+
+def names(fields: Any) -> set[bytes]:
+    """Return the names of header fields in lower case."""
+    return {bytes(name).lower() for name, _ in fields}
 
 
 def decoded(fields: Any) -> list[tuple[str, str]]:

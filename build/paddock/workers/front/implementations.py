@@ -10,10 +10,8 @@ from paddock.http.interface import Receive, Scope, Send
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
 from paddock.workers.front.cycle import Cycle, WebSocket
-from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
+from paddock.workers.front.on_httptools import HttpTools
 from paddock.workers.front.protocols import Clock
-
-HTTPTOOLS = "uvicorn.protocols.http.httptools_impl"
 
 MODULES = {
     "h11": ("uvicorn.protocols.http.h11_impl",),
@@ -22,35 +20,34 @@ MODULES = {
 """Where Uvicorn's protocols look their class of cycles up, by the value of UVICORN_HTTP; any other is httptools."""
 
 
-def observe(
-    http: str,
-    observers: Observers,
-    root_path: str,
-    id_header: str | None,
-    in_flight: set[Any],
-    on_httptools: type[Any] = HttpToolsCycle,
-) -> Any:
-    """Let Uvicorn's protocol for UVICORN_HTTP, which is `http`, make cycles that tell `observers` and have ids.
+def records(
+    observers: Observers = NOBODY,
+    root_path: str = "",
+    id_header: str | None = None,
+    in_flight: set[Any] | None = None,
+) -> dict[str, Any]:
+    """Return the attributes of what serves requests: who is told of them, their ids, and where those in flight are."""
+    return {
+        "observers": observers,
+        "in_flight": set() if in_flight is None else in_flight,
+        "root_path": root_path,
+        "id_header": id_header.lower().encode("ascii") if id_header else b"",
+    }
 
-    Those that are being served are `in_flight`. The class of those with httptools is `on_httptools`.
+
+def observe(http: str, attributes: dict[str, Any]) -> Any:
+    """Let Uvicorn's protocols for UVICORN_HTTP, which is `http`, make cycles that have the attributes of `records`.
 
     Uvicorn has no setting for their class, which its protocols find by its name in their module. Returns what to wrap
     an ASGI 3 application in, so that WebSockets, which have no cycles, are told of too.
     """
-    own = {
-        "observers": observers,
-        "in_flight": in_flight,
-        "root_path": root_path,
-        "id_header": id_header.lower().encode("ascii") if id_header else b"",
-    }
-    for name in MODULES.get(http, (HTTPTOOLS,)):
+    for name in MODULES.get(http, ()):
         module: Any = import_module(name)
-        mixin = on_httptools if name == HTTPTOOLS else Cycle
         before = module.RequestResponseCycle
         # Uvicorn's own, where a worker before this one has put something in its place.
         base = before.__bases__[1] if issubclass(before, Cycle) else before
-        module.RequestResponseCycle = type("Cycle", (mixin, base), own)
-    socket = type("WebSocket", (WebSocket,), own)
+        module.RequestResponseCycle = type("Cycle", (Cycle, base), attributes)
+    socket = type("WebSocket", (WebSocket,), attributes)
 
     def wrap(application: Any) -> Any:
         def front(scope: Scope, receive: Receive, send: Send) -> Any:
@@ -64,18 +61,18 @@ def observe(
 
 
 def protocol_class(
-    name: str, limits: Limits, observers: Observers = NOBODY, on_httptools: type[Any] = HttpTools, **more: Any
+    name: str, limits: Limits, attributes: dict[str, Any], on_httptools: type[Any] = HttpTools, **more: Any
 ) -> type[asyncio.Protocol] | str:
     """Return what Uvicorn shall use for a value of UVICORN_HTTP: a class with `limits`, or the name of one without.
 
-    The `observers` are told of those that it refuses for want of a request. `on_httptools` is the class with httptools,
-    which gets the attributes `more`.
+    The `attributes` are those of `records`. `on_httptools` is the class with httptools, which gets `more` attributes.
     """
-    attributes = {"limits": limits, "clock": Clock(), "observers": observers}
+    own = {"limits": limits, "clock": Clock(), "observers": attributes["observers"]}
     if name == "zttp":
         return name
     if name == "h11":
         from paddock.workers.front.on_h11 import H11  # 30 ms, for its parser
 
-        return type("H11", (H11,), attributes)
-    return type("HttpTools", (on_httptools,), attributes | {"fine": limits.fine} | more)
+        return type("H11", (H11,), own)
+    cycle = type("Cycle", (on_httptools.cycle_class,), attributes)
+    return type("HttpTools", (on_httptools,), own | {"fine": limits.fine, "cycle_class": cycle} | more)

@@ -1,30 +1,34 @@
-"""Uvicorn's HTTP/1.1 on httptools, with limits, and with a cheaper way to write answers.
+"""Uvicorn's HTTP/1.1 on httptools, with limits, and with a cheaper way through a request.
 
-They are written by the rules of Uvicorn's own cycle, whose `send` looks for forbidden characters in each field by
-itself, and whose protocol sets and cancels a timer for each request.
+Requests are served and answers written by the rules of Uvicorn's own cycle, whose `send` looks for forbidden characters
+in each field by itself, and whose protocol sets and cancels a timer for each request.
 https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/httptools_impl.py
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+from urllib.parse import unquote
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import (
-    HEADER_RE,
-    HEADER_VALUE_RE,
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
 
 from paddock.http.heads import malformed
-from paddock.workers.front.cycle import STATUS_CODES, Cycle, failing, whole
-from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Limited, give_up
+from paddock.http.ids import CURRENT
+from paddock.workers.front.cycle import STATUS_CODES, Noted, failing, send_error, whole
+from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Flow, Limited, give_up
+
+logger = logging.getLogger("uvicorn.error")
+
+
+DECISIVE = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+"""Header fields of an answer that say where it or its connection ends."""
 
 
 class Cork:
@@ -77,11 +81,220 @@ class Cork:
         self.transport.write_eof()
 
 
+@lru_cache(maxsize=1024)
+def field_name(name: bytes) -> bytes:
+    """Return the name of a header field in lower case.
+
+    Raises:
+        RuntimeError: when it is none.
+    """
+    if HEADER_RE.search(name):
+        raise RuntimeError("Invalid HTTP header name.")
+    return name.lower()
+
+
+def field_names(fields: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return the names of header fields in lower case.
+
+    Raises:
+        RuntimeError: when one is none.
+    """
+    try:
+        return [field_name(name) for name, _ in fields]
+    except TypeError:
+        # A bytearray, which no cache can find.
+        return [field_name(bytes(name)) for name, _ in fields]
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+class HttpToolsCycle(Noted):
+    """A request and its answer, in place of Uvicorn's class for httptools.
+
+    https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/httptools_impl.py, RequestResponseCycle
+    """
+
+    disconnected = False
+    more_body = True
+    """Whether there is more of the request to come."""
+    response_started = False
+    response_complete = False
+    chunked_encoding: bool | None = None
+    """Whether the answer goes in chunks; None until its head says so."""
+    expected_content_length = 0
+    """Bytes that Content-Length still promises."""
+    until_close = False
+    """Whether the answer ends where the connection does."""
+
+    def __init__(self, protocol: Any, keep_alive: bool) -> None:
+        """Take the `protocol` of the connection, whose scope is this request's, and whether it is to be kept."""
+        self.scope = protocol.scope
+        self.transport: Cork = protocol.transport
+        self.flow: Flow = protocol.flow
+        self.default_headers: list[tuple[bytes, bytes]] = protocol.server_state.default_headers
+        self.on_response: Callable[[], None] = protocol.on_response_complete
+        self.waiting_for_100_continue: bool = protocol.expect_100_continue
+        self.keep_alive = keep_alive
+        self.body = bytearray()
+        """What has come of the request's body, and was not received."""
+        self.message_event = asyncio.Event()
+        """Set when there is something to receive."""
+
+    async def run(self, app: Any) -> None:
+        """Serve the request."""
+        CURRENT.set(self)
+        self.in_flight.add(self)
+        try:
+            result = await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            logger.error("Exception in ASGI application\n", exc_info=error)
+            await self.fail()
+        else:
+            if result is not None:
+                logger.error("ASGI callable should return None, but returned '%s'.", result)
+                self.transport.close()
+            elif not (self.response_complete or self.disconnected):
+                missing = "completing" if self.response_started else "starting"
+                logger.error("ASGI callable returned without %s response.", missing)
+                await self.fail()
+        finally:
+            # It would keep the connection alive when that has gone.
+            self.on_response = nothing
+            self.in_flight.discard(self)
+            self.end()
+
+    async def fail(self) -> None:
+        """Answer in the application's place; close the connection where its own answer has begun."""
+        if self.response_started:
+            self.transport.close()
+        else:
+            await send_error(self.send)
+
+    async def receive(self) -> Any:
+        """Receive a part of the request, and take note of it."""
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not (self.disconnected or self.response_complete):
+            self.flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        self.received += len(body)
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the answer, and take note of it.
+
+        Raises:
+            RuntimeError: when it is not what can come now.
+        """
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if self.response_complete:
+            raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
+        expected = "http.response.body" if self.response_started else "http.response.start"
+        if kind != expected:
+            raise RuntimeError(f"Expected ASGI message '{expected}', but got '{kind}'.")
+        if self.response_started:
+            self.write_body(message.get("body", b""), message.get("more_body", False))
+        else:
+            self.write_head(message["status"], list(message.get("headers", ())), message.get("line"))
+
+    def write_head(self, status: int, fields: list[tuple[bytes, bytes]], line: bytes | None = None) -> None:
+        """Write the status line, which may be the application's own, and the header fields."""
+        if type(status) is not int or status not in STATUS_CODES:
+            status = whole(status)
+        self.response_started, self.waiting_for_100_continue = True, False
+        self.status, self.answer = status, fields
+        closes = False
+        content = [line or STATUS_LINE[status]]
+        if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
+            raise RuntimeError("Invalid HTTP header value.")
+        fields = self.default_headers + fields
+        names = field_names(fields)
+        for lower, (name, value) in zip(names, fields, strict=True):
+            if lower not in DECISIVE:
+                pass
+            elif lower == b"content-length":
+                if self.chunked_encoding is None:
+                    self.expected_content_length = int(value.decode())
+                    self.chunked_encoding = False
+            elif lower == b"transfer-encoding":
+                if self.is_old():
+                    continue
+                if value.lower() == b"chunked":
+                    self.expected_content_length = 0
+                    self.chunked_encoding = True
+            elif b"close" in [token.strip() for token in value.lower().split(b",")]:
+                self.keep_alive, closes = False, True
+            # As Uvicorn, and as Gunicorn.
+            content += (name if line else lower, b": ", value, b"\r\n")
+        for name, value in self.id_fields(names):
+            content += (name, b": ", value, b"\r\n")
+        if not self.keep_alive and not closes:
+            content.append(b"connection: close\r\n")
+        if status in (204, 304):
+            # Its length is that of an answer which would have a body.
+            self.expected_content_length = 0
+        elif self.chunked_encoding is None and self.scope["method"] != "HEAD" and status >= 200:
+            if self.is_old():
+                self.until_close = True
+            else:
+                self.chunked_encoding = True
+                content.append(b"transfer-encoding: chunked\r\n")
+        content.append(b"\r\n")
+        self.transport.hold(b"".join(content))
+
+    def is_old(self) -> bool:
+        """Tell whether the client speaks HTTP/1.0: it knows no chunks, and its connection ends with the answer."""
+        return bool(self.scope["http_version"] == "1.0")
+
+    def write_body(self, body: bytes, more: bool) -> None:
+        """Write a part of the body; the last one completes the answer."""
+        head_only = self.scope["method"] == "HEAD"
+        size = 0 if head_only else len(body)
+        boundless = head_only or self.chunked_encoding or self.until_close
+        left = 0 if boundless else self.expected_content_length - size
+        if left < 0:
+            raise RuntimeError("Response content longer than Content-Length")
+        self.expected_content_length = left
+        self.sent += size
+        complete = not more and not left
+        if complete:
+            # Who is told of it shall know of no less than the client.
+            self.end()
+        if head_only:
+            body = b""
+        elif self.chunked_encoding:
+            parts = [b"%x\r\n" % size, body, b"\r\n"] if size else []
+            body = b"".join(parts if more else [*parts, b"0\r\n\r\n"])
+        self.transport.write(body)
+        if more:
+            return
+        if not complete:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
 class HttpTools(Limited, HttpToolsProtocol):
     """With httptools, which hands over the parts of a head as they come."""
 
     fine: ClassVar[int]
     """Limits.fine"""
+    cycle_class: ClassVar[type[Any]] = HttpToolsCycle
+    """What serves a request."""
     fed = 0
     """How many bytes came at once, the last time."""
     pending = 0
@@ -230,18 +443,20 @@ class HttpTools(Limited, HttpToolsProtocol):
             ValueError: to stop the parser.
         """
         self.watched = None
+        parser, scope = self.parser, self.scope
         if self.pending > self.fine or len(self.headers) > self.limits.fields:
-            line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1")
+            line = len(parser.get_method()) + len(self.url) + len("  HTTP/1.1")
             if refusal := self.limits.refusal(line, self.headers):
                 self.refuse(*refusal)
                 raise ValueError(refusal)
         self.pending = self.fed
-        if refusal := malformed(self.parser.get_http_version(), self.headers):
+        version = parser.get_http_version()
+        if refusal := malformed(version, self.headers):
             self.refuse(*refusal)
             raise ValueError(refusal)
-        if self.parser.should_upgrade():
-            self.scope["method"] = self.parser.get_method().decode("ascii")
-            if self.scope["method"] == "CONNECT":
+        scope["method"], scope["http_version"] = parser.get_method().decode("ascii"), version
+        if parser.should_upgrade():
+            if scope["method"] == "CONNECT":
                 self.refuse(501, "CONNECT, which is for proxies")
                 raise ValueError("CONNECT")
             return
@@ -250,7 +465,19 @@ class HttpTools(Limited, HttpToolsProtocol):
             self.headers[:], self.given = self.given, None
         if not self.follows:
             self.follow()
-        HttpToolsProtocol.on_headers_complete(self)
+        url = parse_url(self.url)
+        raw = url.path
+        path = raw.decode("ascii")
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + raw
+        scope["query_string"] = url.query or b""
+        before = self.cycle
+        self.cycle = cycle = self.cycle_class(self, version != "1.0" and parser.should_keep_alive())
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+            return
+        self.flow.pause_reading()
+        self.pipeline.appendleft((cycle, self.app))
         if len(self.pipeline) >= WAITING:
             self.flow.full = True
 
@@ -261,15 +488,17 @@ class HttpTools(Limited, HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Take note of the end of a request, which is not where the parser stops at a head."""
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
+        cycle = self.cycle
+        if not (self.parser.should_upgrade() or cycle.response_complete):
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self.serving = cycle
         # Not in the context of the request before this one, of which this may be a part.
         context = Context() if self.config.reset_contextvars else self.context.copy()
         # Not at once: this may be the parser's callback, or the answer before.
-        self.loop.call_soon(self.begin, cycle.run_asgi(app), context)
+        self.loop.call_soon(self.begin, cycle.serve(app), context)
 
     def begin(self, coroutine: Any, context: Context) -> None:
         """Run a coroutine as far as it goes without waiting, which for many is to their end, and the rest as a task.
@@ -334,128 +563,3 @@ class HttpTools(Limited, HttpToolsProtocol):
             self.set_timer(left)
         else:
             super().timeout_keep_alive_handler()
-
-
-@lru_cache(maxsize=1024)
-def field_name(name: bytes) -> bytes:
-    """Return the name of a header field in lower case.
-
-    Raises:
-        RuntimeError: when it is none.
-    """
-    if HEADER_RE.search(name):
-        raise RuntimeError("Invalid HTTP header name.")
-    return name.lower()
-
-
-if TYPE_CHECKING:
-    Base = RequestResponseCycle
-else:
-    Base = object
-
-
-class HttpToolsCycle(Cycle, Base):
-    """Mixed into Uvicorn's class for httptools, in place of its `send`."""
-
-    transport: Cork  # type: ignore[assignment]
-    until_close = False
-    """Whether the answer ends where the connection does."""
-
-    async def send(self, message: Any) -> None:
-        """Send a part of the answer, and take note of it.
-
-        Raises:
-            RuntimeError: when it is not what can come now.
-        """
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        kind = message["type"]
-        if self.response_complete:
-            raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
-        expected = "http.response.body" if self.response_started else "http.response.start"
-        if kind != expected:
-            raise RuntimeError(f"Expected ASGI message '{expected}', but got '{kind}'.")
-        if self.response_started:
-            self.write_body(message.get("body", b""), message.get("more_body", False))
-        else:
-            self.write_head(message["status"], list(message.get("headers", ())), message.get("line"))
-
-    def write_head(self, status: int, fields: list[tuple[bytes, bytes]], line: bytes | None = None) -> None:
-        """Write the status line, which may be the application's own, and the header fields."""
-        if type(status) is not int or status not in STATUS_CODES:
-            status = whole(status)
-        self.response_started, self.waiting_for_100_continue = True, False
-        self.status, self.answer = status, fields
-        closes = False
-        content = [line or STATUS_LINE[status]]
-        if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
-            raise RuntimeError("Invalid HTTP header value.")
-        for name, value in self.default_headers + self.id_fields() + fields:
-            try:
-                lower = field_name(name)
-            except TypeError:
-                # A bytearray, which no cache can find.
-                lower = field_name(bytes(name))
-            if lower == b"content-length":
-                if self.chunked_encoding is None:
-                    self.expected_content_length = int(value.decode())
-                    self.chunked_encoding = False
-            elif lower == b"transfer-encoding":
-                if self.is_old():
-                    continue
-                if value.lower() == b"chunked":
-                    self.expected_content_length = 0
-                    self.chunked_encoding = True
-            elif lower == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
-                self.keep_alive, closes = False, True
-            # As Uvicorn, and as Gunicorn.
-            content.append(b"%b: %b\r\n" % (name if line else lower, value))
-        if not self.keep_alive and not closes:
-            content.append(b"connection: close\r\n")
-        if status in (204, 304):
-            # Its length is that of an answer which would have a body.
-            self.expected_content_length = 0
-        elif self.chunked_encoding is None and self.scope["method"] != "HEAD" and status >= 200:
-            if self.is_old():
-                self.until_close = True
-            else:
-                self.chunked_encoding = True
-                content.append(b"transfer-encoding: chunked\r\n")
-        content.append(b"\r\n")
-        self.transport.hold(b"".join(content))
-
-    def is_old(self) -> bool:
-        """Tell whether the client speaks HTTP/1.0: it knows no chunks, and its connection ends with the answer."""
-        return bool(self.scope["http_version"] == "1.0")
-
-    def write_body(self, body: bytes, more: bool) -> None:
-        """Write a part of the body; the last one completes the answer."""
-        head_only = self.scope["method"] == "HEAD"
-        size = 0 if head_only else len(body)
-        boundless = head_only or self.chunked_encoding or self.until_close
-        left = 0 if boundless else self.expected_content_length - size
-        if left < 0:
-            raise RuntimeError("Response content longer than Content-Length")
-        self.expected_content_length = left
-        self.sent += size
-        complete = not more and not left
-        if complete:
-            # Who is told of it shall know of no less than the client.
-            self.end()
-        if head_only:
-            body = b""
-        elif self.chunked_encoding:
-            parts = [b"%x\r\n" % size, body, b"\r\n"] if size else []
-            body = b"".join(parts if more else [*parts, b"0\r\n\r\n"])
-        self.transport.write(body)
-        if more:
-            return
-        if not complete:
-            raise RuntimeError("Response content shorter than Content-Length")
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()

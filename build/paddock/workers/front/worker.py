@@ -32,8 +32,7 @@ from paddock.settings.table import BY_KEY, UVICORN
 from paddock.start.checks import nested_loop
 from paddock.workers.base import IDLE_LINGER, STOP_SIGNALS, BootingWorker, ignore_stop_signals
 from paddock.workers.front.fragments import websocket_class
-from paddock.workers.front.implementations import observe, protocol_class
-from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
+from paddock.workers.front.implementations import observe, protocol_class, records
 from paddock.workers.front.server import Server
 
 CANCEL = "Cancel %s running task(s), timeout graceful shutdown exceeded"
@@ -44,8 +43,6 @@ class LoopWorker(BootingWorker):
     """Serves on one event loop."""
 
     server: Server | None = None
-    cycle_class: type[Any] = HttpToolsCycle
-    """The class of records with httptools."""
 
     @staticmethod
     def prepare(cfg: Any) -> None:
@@ -56,7 +53,7 @@ class LoopWorker(BootingWorker):
             interface="asgi3",
             workers=1,
             log_config=None,
-            http=protocol_class(cfg.uvicorn_http, Limits.of(cfg)),
+            http=protocol_class(cfg.uvicorn_http, Limits.of(cfg), records()),
             ws=websocket_class(cfg.uvicorn_ws),
             lifespan=cfg.uvicorn_lifespan,
             loop=cfg.uvicorn_loop,
@@ -201,8 +198,8 @@ class LoopWorker(BootingWorker):
         if own(cfg, "uvicorn_proxy_headers"):
             application = forwarded.asgi(application, forwarded.Proxies(cfg))
         id_header, in_flight = ids.header(own(cfg, "request_id_header")), self.in_flight()
-        wrap = observe(own(cfg, "uvicorn_http"), self.told, cfg.root_path, id_header, in_flight, self.cycle_class)
-        application = wrap(application)
+        attributes = records(self.told, cfg.root_path, id_header, in_flight)
+        application = observe(own(cfg, "uvicorn_http"), attributes)(application)
         options: dict[str, Any] = {
             # A factory that only hands the application over keeps Uvicorn from calling the application to see
             # whether it is one: https://github.com/Kludex/uvicorn/blob/main/uvicorn/config.py, Config.load
@@ -221,16 +218,12 @@ class LoopWorker(BootingWorker):
         table = {key: own(cfg, key) for key, setting in BY_KEY.items() if setting.section == UVICORN}
         options |= {key.removeprefix("uvicorn_"): value for key, value in table.items()}
         # Believing proxies and counting requests are not left to Uvicorn.
-        options |= {"http": self.protocol(options["http"]), "ws": websocket_class(options["ws"])}
+        options |= {"http": self.protocol(options["http"], attributes), "ws": websocket_class(options["ws"])}
         return options | {"proxy_headers": False, "limit_concurrency": None}
 
-    def protocol(self, http: str) -> Any:
-        """Return what Uvicorn shall take for a value of UVICORN_HTTP."""
-        return self.protocol_of(http, HttpTools)
-
-    def protocol_of(self, http: str, on_httptools: type[Any], **more: Any) -> Any:
-        """Return it, with the class `on_httptools` for httptools, which gets the attributes `more`."""
-        return protocol_class(http, Limits.of(self.cfg), self.told, on_httptools, **more)
+    def protocol(self, http: str, attributes: dict[str, Any]) -> Any:
+        """Return what Uvicorn shall take for a value of UVICORN_HTTP, with the `attributes` of what serves requests."""
+        return protocol_class(http, Limits.of(self.cfg), attributes)
 
 
 def close(loop: asyncio.AbstractEventLoop) -> None:

@@ -22,6 +22,7 @@ from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderNam
 from paddock.http.ids import CURRENT
 from paddock.http.interface import Receive, Scope, Send
 from paddock.text.formats import escape
+from paddock.workers.front.cycle import send_error
 from paddock.workers.wsgi.body import Body, buffered
 from paddock.workers.wsgi.files import FilePart, part_of
 from paddock.workers.wsgi.takeover import Connection, Tunnel, is_websocket
@@ -37,13 +38,6 @@ STATUS = re.compile(r"[0-9]{3}(?: [ \t\x21-\x7e\x80-\xff]*)?")
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
 """The name of a header field: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2"""
-
-ERROR_FIELDS = [
-    (b"content-type", b"text/plain; charset=utf-8"),
-    (b"content-length", b"21"),
-    (b"connection", b"close"),
-]
-"""As Uvicorn answers where an application fails."""
 
 Part = bytes | FilePart
 
@@ -498,7 +492,7 @@ class Exchange:
             if self.gone and not complete:
                 return
             if self.failed and not (started or self.begun):
-                await self.send_error()
+                await send_error(self.send)
                 return
             if self.begun and not started:
                 started = True
@@ -524,11 +518,6 @@ class Exchange:
             self.taken += len(part)
         if self.room and self.pushed - self.taken <= BUFFER:
             self.make_room()
-
-    async def send_error(self) -> None:
-        """Answer as Uvicorn does where an application fails."""
-        await self.send({"type": "http.response.start", "status": 500, "headers": ERROR_FIELDS})
-        await self.send({"type": "http.response.body", "body": b"Internal Server Error"})
 
     def cut_off(self) -> None:
         """Close the connection in the middle of an answer: what would follow cannot be told from it."""

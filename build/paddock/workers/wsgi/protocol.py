@@ -9,52 +9,18 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, ClassVar
 
-from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle
+from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle, nothing
 from paddock.workers.wsgi.exchange import Exchange
 from paddock.workers.wsgi.files import FilePart, sendfile
 from paddock.workers.wsgi.pool import Pool
 from paddock.workers.wsgi.takeover import Tunnel
 
 
-def nothing() -> None:
-    """Do nothing."""
-
-
-class WsgiProtocol(HttpTools):
-    """Gives the requests of a turn of the event loop to the threads together."""
-
-    pool: ClassVar[Pool]
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self.serving = cycle
-        cycle.connection = self
-        self.pool.soon(partial(self.start, cycle, app))
-
-    def start(self, cycle: Any, app: Any) -> None:
-        """Begin a request: at once if all of it is there and it is the application's."""
-        if cycle.more_body or cycle.disconnected:
-            self.begin(cycle.run_asgi(app), self.context.copy())
-            return
-        cycle.note_begin()
-        try:
-            called = app(cycle.scope, cycle.receive, cycle.send)
-        except Exception:
-            self.logger.exception("A request cannot be begun")
-            self.transport.abort()
-            return
-        if type(called) is Exchange:
-            called.begin()
-        else:
-            self.begin(cycle.run(lambda *_: called), self.context.copy())
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: who wants a WebSocket of WSGI may get one, and who wants another protocol need not have it."""
-
-
 class WsgiCycle(HttpToolsCycle):
-    """Mixed into Uvicorn's class for httptools: sends an answer that is complete at once."""
+    """Sends an answer that is complete at once."""
 
-    connection: WsgiProtocol
+    connection: Any
+    """The protocol, until the answer is complete."""
 
     def finish(self, exchange: Exchange) -> bool:
         """Send an answer as a whole; return whether that could be done, or nobody waits for it."""
@@ -130,3 +96,35 @@ class WsgiCycle(HttpToolsCycle):
             return
         self.sent += sent
         self.expected_content_length -= sent
+
+
+class WsgiProtocol(HttpTools):
+    """Gives the requests of a turn of the event loop to the threads together."""
+
+    pool: ClassVar[Pool]
+    cycle_class = WsgiCycle
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.serving = cycle
+        cycle.connection = self
+        self.pool.soon(partial(self.start, cycle, app))
+
+    def start(self, cycle: Any, app: Any) -> None:
+        """Begin a request: at once if all of it is there and it is the application's."""
+        if cycle.more_body or cycle.disconnected:
+            self.begin(cycle.serve(app), self.context.copy())
+            return
+        cycle.note_begin()
+        try:
+            called = app(cycle.scope, cycle.receive, cycle.send)
+        except Exception:
+            self.logger.exception("A request cannot be begun")
+            self.transport.abort()
+            return
+        if type(called) is Exchange:
+            called.begin()
+        else:
+            self.begin(cycle.run(lambda *_: called), self.context.copy())
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: who wants a WebSocket of WSGI may get one, and who wants another protocol need not have it."""

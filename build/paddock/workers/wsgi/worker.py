@@ -6,7 +6,9 @@ import asyncio
 import time
 from typing import Any
 
+from paddock.http.limits import Limits
 from paddock.settings.environment import own
+from paddock.workers.front.implementations import protocol_class
 from paddock.workers.front.server import Server
 from paddock.workers.front.worker import LoopWorker
 from paddock.workers.shared import STUCK, capacity_of
@@ -14,14 +16,13 @@ from paddock.workers.wsgi.environ import Environs
 from paddock.workers.wsgi.exchange import Application
 from paddock.workers.wsgi.hooks import hooked
 from paddock.workers.wsgi.pool import Pool
-from paddock.workers.wsgi.protocol import WsgiCycle, WsgiProtocol
+from paddock.workers.wsgi.protocol import WsgiProtocol
 
 
 class ThreadWorker(LoopWorker):
     """Serves a WSGI application from a pool of `THREADS` threads."""
 
     pool: Pool
-    cycle_class = WsgiCycle
 
     def adopt(self) -> None:
         """Make what serves the application, once it is imported."""
@@ -45,9 +46,9 @@ class ThreadWorker(LoopWorker):
         """Return a set that nobody looks at: exchanges tell the watchdog of themselves."""
         return set()
 
-    def protocol(self, http: str) -> Any:
-        """Return the class of the protocol that UVICORN_HTTP names."""
-        return self.protocol_of(http, WsgiProtocol, pool=self.pool)
+    def protocol(self, http: str, attributes: dict[str, Any]) -> Any:
+        """Return what Uvicorn shall take for a value of UVICORN_HTTP."""
+        return protocol_class(http, Limits.of(self.cfg), attributes, WsgiProtocol, pool=self.pool)
 
     async def serve(self, server: Server) -> None:
         """Serve; at the end, wait for what the application does behind its answers."""
