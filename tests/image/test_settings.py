@@ -538,9 +538,9 @@ def test_uvicorn_lifespan(serve, lifespan, runs):
 @pytest.mark.parametrize(
     ("environment", "loop", "protocol"),
     [
-        ({}, "uvloop", "uvicorn.protocols.http.httptools_impl"),
+        ({}, "uvloop", "paddock.workers.front.on_httptools"),
         ({"UVICORN_LOOP": "asyncio", "UVICORN_HTTP": "h11"}, "asyncio.unix_events", "uvicorn.protocols.http.h11_impl"),
-        ({"UVICORN_LOOP": "uvloop", "UVICORN_HTTP": "httptools"}, "uvloop", "uvicorn.protocols.http.httptools_impl"),
+        ({"UVICORN_LOOP": "uvloop", "UVICORN_HTTP": "httptools"}, "uvloop", "paddock.workers.front.on_httptools"),
     ],
 )
 def test_uvicorn_loop_and_http(serve, environment, loop, protocol):

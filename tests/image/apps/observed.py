@@ -112,7 +112,9 @@ async def answer(scope, receive, send):
         "client": scope["client"] and scope["client"][0],
         "loop": type(asyncio.get_running_loop()).__module__,
         "protocol": next(
-            each.__module__ for each in type(receive.__self__).__mro__ if each.__module__.startswith("uvicorn.")
+            each.__module__
+            for each in type(receive.__self__).__mro__
+            if each.__module__.startswith(("paddock.workers.front.on_", "uvicorn."))
         ),
         "context": CONTEXT.get("empty"),
     }
