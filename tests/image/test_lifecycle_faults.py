@@ -117,6 +117,16 @@ def test_a_thread_that_hangs_costs_its_neighbours_nothing(start, mount):
     wait_until(lambda: not container.children() & first, "the end of the worker with the thread")
 
 
+def test_a_request_within_timeout_keeps_its_worker(start, mount):
+    environment = {"WORKERS": "1", "TIMEOUT": "20"}
+    container = start(volumes=mount("/app/main.py", NEIGHBOURS), environment=environment).wait_ready()
+    before = container.children()
+
+    assert container.get("/13").text == "after 13.0"
+    assert container.children() == before
+    assert "is replaced" not in container.logs()
+
+
 STREAM = """
 import time
 

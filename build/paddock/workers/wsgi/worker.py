@@ -68,7 +68,8 @@ class ThreadWorker(LoopWorker):
         super().notify()
         if slot := self.shared and self.shared.slot:
             slot.busy = self.pool.busy
-        if self.timeout and not self.stuck and self.watchdog.longest() > self.timeout:
+        # Gunicorn gives the worker half of it, as its own pause between notifications.
+        if (allowed := self.cfg.timeout) and not self.stuck and self.watchdog.longest() > allowed:
             self.give_way()
 
     stuck = False
