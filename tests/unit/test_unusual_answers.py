@@ -53,6 +53,19 @@ def test_a_header_field_of_any_bytes(http: str) -> None:
         asyncio.run(main())
 
 
+@pytest.mark.parametrize("id_header", ["X-Request-ID", None])
+def test_h11_takes_a_header_field_of_text(id_header: str | None) -> None:
+    async def main() -> None:
+        _, client = connected(protocol, Answering(fields=[("x-name", "value"), ("content-length", "5")]))
+        client.send(GET)
+        await turn_until(lambda: client.text.endswith(b"\r\n\r\nhello"))
+        assert client.text.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nx-name: value\r\n" in client.text.lower()
+
+    with front("h11", id_header=id_header) as protocol:
+        asyncio.run(main())
+
+
 @HTTP
 @pytest.mark.parametrize("status", ["200", None, {}, 99, 600, 200.5, b"200"])
 def test_a_status_that_is_none(http: str, status: Any, caplog: pytest.LogCaptureFixture) -> None:

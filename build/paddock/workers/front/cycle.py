@@ -239,7 +239,8 @@ class Cycle(Noted, Base):
                 self.status = whole(message["status"])
                 message = {**message, "status": self.status, "headers": list(message.get("headers", ()))}
                 self.answer = message["headers"]
-                self.default_headers = self.default_headers + self.id_fields(names(self.answer))
+                if self.id_header:
+                    self.default_headers = self.default_headers + self.id_fields(names(self.answer))
         elif not self.disconnected and self.scope["method"] != "HEAD":
             self.sent += len(message.get("body", b""))
         await super().send(message)
@@ -331,9 +332,9 @@ def whole(status: Any) -> int:
     return int(status)
 
 
-def names(fields: Any) -> set[bytes]:
-    """Return the names of header fields in lower case."""
-    return {bytes(name).lower() for name, _ in fields}
+def names(fields: Any) -> list[bytes]:
+    """Return the names of header fields in lower case; a bytearray stays one, and a string, which h11 takes, too."""
+    return [name.lower() for name, _ in fields]
 
 
 def decoded(fields: Any) -> list[tuple[str, str]]:

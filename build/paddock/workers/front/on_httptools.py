@@ -26,7 +26,6 @@ from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITI
 
 logger = logging.getLogger("uvicorn.error")
 
-
 DECISIVE = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 """Header fields of an answer that say where it or its connection ends."""
 
