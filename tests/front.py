@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
 from paddock.workers.front.implementations import MODULES, observe, protocol_class, records
+from paddock.workers.front.on_httptools import HttpTools
 
 
 class Recorder(asyncio.Transport):
@@ -80,16 +81,23 @@ class Recorder(asyncio.Transport):
 
 @contextmanager
 def front(
-    http: str = "auto", observers: Observers = NOBODY, id_header: str | None = None
+    http: str = "auto",
+    observers: Observers = NOBODY,
+    id_header: str | None = None,
+    on_httptools: type[Any] = HttpTools,
+    **more: Any,
 ) -> Iterator[type[asyncio.Protocol]]:
-    """Give the protocol class for a value of UVICORN_HTTP, as a worker of the image has it."""
+    """Give the protocol class for a value of UVICORN_HTTP, as a worker of the image has it.
+
+    With httptools it is `on_httptools`, which gets `more` attributes.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in MODULES.get(http, ()):
             module: Any = import_module(name)
             patch.setattr(module, "RequestResponseCycle", module.RequestResponseCycle)
         attributes = records(observers, id_header=id_header)
         observe(http, attributes)
-        protocol = protocol_class(http, Limits(), attributes)
+        protocol = protocol_class(http, Limits(), attributes, on_httptools, **more)
         assert isinstance(protocol, type)
         yield protocol
 

@@ -10,18 +10,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import uvicorn
 from gunicorn.config import Config
 from uvicorn.server import ServerState
 
-from paddock.http.limits import Limits
+from front import front
 from paddock.http.record import NOBODY, Observers
-from paddock.workers.front.implementations import MODULES, observe, protocol_class, records
 from paddock.workers.watchdog import Watchdog
 from paddock.workers.wsgi.environ import Environs
 from paddock.workers.wsgi.exchange import Application
@@ -115,13 +112,10 @@ def serving(
             connection.transport.abort()
         await asyncio.sleep(0)
 
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        for name in MODULES.get(http, ()):
-            module: Any = import_module(name)
-            patch.setattr(module, "RequestResponseCycle", module.RequestResponseCycle)
-        attributes = records(observers)
-        observe(http, attributes)
-        protocol = protocol_class(http, Limits(), attributes, WsgiProtocol, pool=worker.pool)
+    with (
+        front(http, observers, on_httptools=WsgiProtocol, pool=worker.pool) as protocol,
+        contextlib.ExitStack() as stack,
+    ):
         thread = threading.Thread(target=asyncio.run, args=(serve(protocol),))
         thread.start()
         stack.callback(thread.join)
