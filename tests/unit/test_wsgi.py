@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -400,6 +401,110 @@ def test_a_client_that_does_not_read_costs_no_thread(serve: Any) -> None:
         client.close()
 
 
+def streamed(environ: Any, start_response: Any) -> Any:
+    """Answer with 15 MB in several parts, in the way that the path says."""
+    write = start_response("200 OK", [])
+    parts = [b"x" * 500_000] * 30
+    if environ["PATH_INFO"] == "/write":
+        for part in parts:
+            write(part)
+        return []
+    return parts if environ["PATH_INFO"] == "/list" else iter(parts)
+
+
+@pytest.mark.parametrize("path", [b"/list", b"/generator", b"/write"])
+def test_clients_that_do_not_read_leave_the_threads_to_others(serve: Any, path: bytes) -> None:
+    served = serve(streamed, threads=2)
+    clients = [served.connect() for _ in range(5)]
+    for client in clients:
+        client.sendall(b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path)
+    pool = served.worker.pool
+    wait_for(lambda: pool.away == 5)
+
+    assert len(body_of(served.get(b"/other"))) == 15_000_000
+    for client in clients:
+        assert body_of(b"".join(iter(lambda client=client: client.recv(1 << 20), b""))) == b"x" * 15_000_000
+        client.close()
+    wait_for(lambda: not (pool.busy or pool.away))
+    assert pool.threads <= 2
+
+
+def test_uploads_that_trickle_leave_the_threads_to_others(serve: Any) -> None:
+    served = serve(reading(lambda body: bytes(body.read())), threads=2)
+    clients = [served.connect() for _ in range(5)]
+    for client in clients:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY[:-1])
+    pool = served.worker.pool
+    wait_for(lambda: pool.away == 5)
+
+    assert served.get().startswith(b"HTTP/1.1 200")
+    for client in clients:
+        client.sendall(BODY[-1:])
+    for client in clients:
+        assert receive_until(client, b"True").endswith(b"%d True" % len(BODY))
+        client.close()
+    wait_for(lambda: not (pool.busy or pool.away))
+    assert pool.threads <= 2
+
+
+def test_no_more_threads_than_there_are_places_are_in_the_application(serve: Any) -> None:
+    """Also when all that waited for their clients go on at the same time."""
+    together, most, given = [0], [0], [0]
+    lock = threading.Lock()
+
+    def application(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        for _ in range(20):
+            with lock:
+                together[0] += 1
+                most[0] = max(most[0], together[0])
+            time.sleep(0.001)
+            with lock:
+                together[0] -= 1
+                given[0] += 1
+            yield b"x" * 1_000_000
+
+    served = serve(application, threads=3)
+    clients = [served.connect() for _ in range(12)]
+    for client in clients:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    wait_for(lambda: served.worker.pool.away == 12)
+    assert given[0] < 12 * 20
+
+    readers = [threading.Thread(target=lambda c=c: list(iter(lambda: c.recv(1 << 16), b""))) for c in clients]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(60)
+    assert (given[0], most[0]) == (12 * 20, 3)
+    for client in clients:
+        client.close()
+
+
+def test_a_single_thread_is_alone_in_the_application(serve: Any) -> None:
+    """It has said so, with `wsgi.multithread`."""
+    inside, alone = [0], []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        inside[0] += 1
+        environ["wsgi.input"].read()
+        alone.append(inside[0] == 1 and not environ["wsgi.multithread"])
+        inside[0] -= 1
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    served = serve(application, threads=1)
+    with served.connect() as slow, served.connect() as other:
+        slow.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY[:-1])
+        wait_for(lambda: inside[0])
+        other.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.2)
+        slow.sendall(BODY[-1:])
+        receive_until(slow, b"ok")
+        receive_until(other, b"ok")
+    assert alone == [True, True]
+
+
 def test_a_thread_waits_for_its_client_beyond_the_buffer(serve: Any) -> None:
     made = []
 
@@ -542,6 +647,31 @@ def test_files(serve: Any, tmp_path: Path) -> None:
     assert body_of(served.get()) == BODY[10:]
     assert body_of(served.get(b"/some")) == BODY[10:30]
     assert not body_of(served.exchange(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+
+
+def test_a_client_that_leaves_a_file_is_no_error(serve: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "file"
+    with file.open("wb") as opened:
+        opened.truncate(100_000_000)
+    ended: list[Any] = []
+
+    class Observer:
+        def ended(self, record: Any) -> None:
+            ended.append(record)
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Length", "100000000")])
+        return environ["wsgi.file_wrapper"](file.open("rb"))
+
+    served = serve(application, observers=Observers([Observer()]))
+    with served.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.recv(65536)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    wait_for(lambda: ended)
+    served.get(b"/other")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_what_is_like_a_file(serve: Any) -> None:

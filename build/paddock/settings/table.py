@@ -151,7 +151,8 @@ SETTINGS: tuple[Setting, ...] = (
         "4",
         PROCESSES,
         "Threads in each worker that call the application. WSGI only: an ASGI worker has one event loop. 4 keep a "
-        "worker busy while some wait for a database; clients, however slow, take none.",
+        "worker busy while some wait for a database. One that waits for a slow client leaves its place to another, "
+        "but for a single one, which is alone in the application.",
         sets="threads",
     ),
     Setting(

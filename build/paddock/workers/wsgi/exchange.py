@@ -322,9 +322,11 @@ class Exchange:
         lock = allocate_lock()
         lock.acquire()
         self.room = lock
+        self.pool.leave()
         if self.pushed - self.taken > BUFFER and not self.gone:
             lock.acquire()
         self.room = None
+        self.pool.come_back()
 
     def end(self) -> None:
         """The answer is complete."""
@@ -439,11 +441,13 @@ class Exchange:
     def want(self) -> None:
         """Ask, in a thread, for more of the body: the application waits for the client."""
         self.since = None
+        self.pool.leave()
         if not self.pool.call(self.wanted.set) and self.body:
             self.body.fail(ConnectionResetError("the server has stopped"))
 
     def work_on(self) -> None:
-        """Note, in a thread, that the application has what it waited for."""
+        """Go on, in a thread: the application has what it waited for."""
+        self.pool.come_back()
         self.since = monotonic()
 
     async def listen(self, body: Body | None) -> None:

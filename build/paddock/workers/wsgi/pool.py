@@ -2,6 +2,8 @@
 
 What costs is waking a thread, and threads that want the interpreter at the same time. So what an event loop's turn has
 brought goes to one thread, another joins when that is slow, and the loop is woken once for all that is done.
+
+A thread that waits for its client has left its place to another: slow clients keep nobody out.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import asyncio
 from _thread import LockType, allocate_lock
 from collections import deque
 from collections.abc import Callable
-from threading import Thread
+from threading import Lock, Thread
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -31,15 +33,16 @@ class Job(Protocol):
 
 
 class Pool:
-    """At most so many threads, started when they are needed."""
+    """Threads, started when they are needed; at most so many are at work."""
 
     def __init__(self, most: int, say_full: Callable[[bool], None], warn: Callable[..., Any]) -> None:
-        """Take the number of threads, who is told, from any thread, whether all of them are busy, and how to `warn`."""
+        """Take how many may be at work, who is told, from any thread, whether so many are, and how to `warn`."""
         self.most = most
         self.say_short = Seldom(warn)
         self.loop: asyncio.AbstractEventLoop | None = None
         """Whose answers these are, while it runs."""
         self.say_full = say_full
+        self.said_full = False
         self.arrived: list[Callable[[], None]] = []
         """What there is to begin at the end of this turn of the loop."""
         self.waiting: deque[Job] = deque()
@@ -51,6 +54,12 @@ class Pool:
         self.calling = False
         """Whether the loop will look at them."""
         self.threads = 0
+        self.away = 0
+        """How many of them wait for their clients, or for a place after that."""
+        self.returning: deque[LockType] = deque()
+        """What those wait for that want a place again; they come before what waits."""
+        self.places = Lock()
+        """Held while places are given and taken."""
         self.slow = False
         """Whether recent requests were slow."""
         self.looking = False
@@ -60,11 +69,11 @@ class Pool:
     @property
     def busy(self) -> int:
         """How many threads are at work."""
-        return self.threads - len(self.idle)
+        return self.threads - self.away - len(self.idle)
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no thread left for one more job."""
+        """Whether there is no place left for one more job."""
         return self.busy >= self.most
 
     # On the event loop
@@ -101,7 +110,7 @@ class Pool:
     def look(self) -> None:
         """Wake another thread if something still waits."""
         self.looking = False
-        if self.waiting and (self.wake() or not self.threads):
+        if self.waiting and (self.wake() or not self.busy):
             self.look_later()
 
     def look_later(self) -> None:
@@ -111,19 +120,19 @@ class Pool:
             self.loop.call_later(LONG, self.look)
 
     def wake(self) -> bool:
-        """Wake a thread, or start one; return whether there was one left."""
-        try:
-            self.idle.pop().release()
-        except IndexError:
-            if self.threads == self.most:
+        """Wake a thread, or start one; return whether there was a place left."""
+        with self.places:
+            if self.is_full:
                 return False
             try:
-                self.start()
-            except RuntimeError as error:
-                self.say_short("No thread can be started beside the %d there are: %s", self.threads, error)
-                return False
-        if self.is_full:
-            self.say_full(True)
+                self.idle.pop().release()
+            except IndexError:
+                try:
+                    self.start()
+                except RuntimeError as error:
+                    self.say_short("No thread can be started beside the %d there are: %s", self.threads, error)
+                    return False
+            self.say()
         return True
 
     def start(self) -> None:
@@ -163,13 +172,51 @@ class Pool:
             return False
         return True
 
+    def leave(self) -> None:
+        """Leave the place to others: this thread waits for its client from now on.
+
+        One thread stays: it has told the application that no other one is in it (`wsgi.multithread`).
+        """
+        if self.most == 1:
+            return
+        with self.places:
+            self.away += 1
+            self.pass_on()
+        if self.waiting:
+            self.call(self.hand_over)
+
+    def come_back(self) -> None:
+        """Take a place again, when there is one."""
+        if self.most == 1:
+            return
+        lock = allocate_lock()
+        lock.acquire()
+        with self.places:
+            self.returning.append(lock)
+            self.pass_on()
+        lock.acquire()
+
+    def pass_on(self) -> None:
+        """Give what places there are to those who want to come back; `places` is held."""
+        while self.returning and not self.is_full:
+            self.away -= 1
+            self.returning.popleft().release()
+        self.say()
+
+    def say(self) -> None:
+        """Tell whether there is no place left, where that is new; `places` is held."""
+        # Once more when that is said: threads go to sleep without `places`.
+        while (is_full := self.is_full) != self.said_full:
+            self.said_full = is_full
+            self.say_full(is_full)
+
     def work(self) -> None:
         """Do what there is; sleep when there is nothing."""
-        waiting, idle, lock = self.waiting, self.idle, allocate_lock()
+        waiting, returning, lock = self.waiting, self.returning, allocate_lock()
         lock.acquire()
         job: Job | None = None
         while True:
-            while waiting:
+            while waiting and not returning:
                 try:
                     job = waiting.popleft()
                 except IndexError:
@@ -179,15 +226,36 @@ class Pool:
                 self.slow = perf_counter() - began > LONG
             # What it holds shall not stay until the next one.
             job = None
-            full = self.is_full
-            idle.append(lock)
-            if full:
-                self.say_full(False)
-            if waiting:
-                # It came when this thread did not sleep yet, and nobody may have seen that.
-                try:
-                    idle.remove(lock)
-                except ValueError:
-                    lock.acquire()
-            else:
+            if self.threads - self.away > self.most and self.end():
+                return
+            self.idle.append(lock)
+            if self.said_full or returning:
+                with self.places:
+                    self.pass_on()
+            if not (waiting and self.rise(lock)):
                 lock.acquire()
+
+    def end(self) -> bool:
+        """Tell whether this thread shall end: it was started in the place of one that has come back."""
+        with self.places:
+            is_surplus = self.threads - self.away > self.most
+            if is_surplus:
+                self.threads -= 1
+                self.pass_on()
+        if is_surplus and self.waiting:
+            self.call(self.hand_over)
+        return is_surplus
+
+    def rise(self, lock: LockType) -> bool:
+        """Sleep no more, because something came when this thread did not sleep yet; return whether that could be."""
+        with self.places:
+            if self.is_full:
+                # Those at work will see it.
+                return False
+            try:
+                self.idle.remove(lock)
+            except ValueError:
+                # Somebody has woken it.
+                return False
+            self.say()
+        return True

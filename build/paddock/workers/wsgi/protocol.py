@@ -88,11 +88,13 @@ class WsgiCycle(HttpToolsCycle):
         connection = self.transport.get_extra_info("socket")
         try:
             sent = await sendfile(connection, file, offset, count, self.connection.limits.response_timeout)
-        except TimeoutError:
-            self.connection.cut_off()
-            return
-        except OSError:
-            self.transport.abort()
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                self.connection.cut_off()
+            else:
+                self.transport.abort()
+            # So that nobody says that the answer is too short.
+            self.disconnected = True
             return
         self.sent += sent
         self.expected_content_length -= sent

@@ -54,7 +54,7 @@ class ThreadWorker(LoopWorker):
         """Serve; at the end, wait for what the application does behind its answers."""
         self.pool.loop = asyncio.get_running_loop()
         await super().serve(server)
-        while self.pool.busy and time.monotonic() < self.stop_by:  # noqa: ASYNC110 (the time ends it, too)
+        while (self.pool.busy or self.pool.away) and time.monotonic() < self.stop_by:  # noqa: ASYNC110 (the time ends it, too)
             await asyncio.sleep(0.02)
         # What holds a loop of uvloop's is never freed.
         self.pool.loop = None
