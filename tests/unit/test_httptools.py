@@ -70,11 +70,14 @@ VALUES = [
     b"a\0",
 ]
 
+LENGTHS = {(b"content-length", b"0"), (b"content-length", b"5")}
+"""An answer that has both is refused here, which goes out with Uvicorn."""
+
 FIELD = st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES))
 START = st.builds(
     lambda status, headers: {"type": "http.response.start", "status": status, "headers": headers},
     st.sampled_from([200, 204, 304, 404, 599]),
-    st.lists(FIELD, max_size=3),
+    st.lists(FIELD, max_size=3).filter(lambda fields: not set(fields) >= LENGTHS),
 )
 BODY = st.builds(
     lambda body, more: {"type": "http.response.body", "body": body, "more_body": more},
@@ -94,7 +97,11 @@ def test_as_uvicorn_writes_it(request: bytes, messages: Messages) -> None:
         expected = sent(protocol, request, messages)
     with front() as protocol:
         ours = sent(protocol, request, messages)
-    if b" HTTP/1.0" not in request or b"transfer-encoding" not in expected[0]:
+    if not expected[0] and expected[2] == ["http.response.start"]:
+        # Uvicorn closes the connection where a header field is none.
+        assert ours[0].startswith(b"HTTP/1.1 500 ")
+        assert ours[1:] == expected[1:]
+    elif b" HTTP/1.0" not in request or b"transfer-encoding" not in expected[0]:
         assert ours == expected
 
 

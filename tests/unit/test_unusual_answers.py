@@ -53,6 +53,45 @@ def test_a_header_field_of_any_bytes(http: str) -> None:
         asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"x-name", "text")],
+        [("x-name", b"value")],
+        [(b"x-name", None)],
+        [(b"x-name", 5)],
+        [(b"x-name", b"a\r\nb")],
+        [(b"x name", b"value")],
+        [(b"", b"value")],
+        [(b"content-length", b"many")],
+        [(b"content-length", b"-1")],
+        [(b"content-length", b"5"), (b"Content-Length", b"6")],
+    ],
+)
+def test_a_header_field_that_is_none(fields: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        _, client = connected(protocol, Answering(fields=[(b"connection", b"close"), *fields]))
+        client.send(GET)
+        await turn_until(lambda: client.text.endswith(b"\r\n\r\nInternal Server Error"))
+        assert client.text.startswith(b"HTTP/1.1 500 ")
+        assert client.text.lower().count(b"content-length: ") == 1
+
+    with front("auto") as protocol:
+        asyncio.run(main())
+    assert "Exception in ASGI application\n" in caplog.messages
+
+
+def test_the_same_length_twice() -> None:
+    async def main() -> None:
+        fields = [(b"content-length", b"5"), (b"Content-Length", b" 5")]
+        _, client = connected(protocol, Answering(fields=fields))
+        client.send(GET)
+        await turn_until(lambda: client.text.endswith(b"\r\n\r\nhello"))
+
+    with front("auto") as protocol:
+        asyncio.run(main())
+
+
 @pytest.mark.parametrize("id_header", ["X-Request-ID", None])
 def test_h11_takes_a_header_field_of_text(id_header: str | None) -> None:
     async def main() -> None:

@@ -87,7 +87,7 @@ def field_name(name: bytes) -> bytes:
     Raises:
         RuntimeError: when it is none.
     """
-    if HEADER_RE.search(name):
+    if not name or HEADER_RE.search(name):
         raise RuntimeError("Invalid HTTP header name.")
     return name.lower()
 
@@ -103,6 +103,17 @@ def field_names(fields: list[tuple[bytes, bytes]]) -> list[bytes]:
     except TypeError:
         # A bytearray, which no cache can find.
         return [field_name(bytes(name)) for name, _ in fields]
+
+
+def whole_length(value: bytes, before: int | None) -> int:
+    """Return the value of Content-Length, of which there may have been one `before`.
+
+    Raises:
+        RuntimeError: when it is none, or another: https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+    """
+    if not value.strip().isdigit() or before not in (None, int(value)):
+        raise RuntimeError(f"Invalid Content-Length: {value!r}")
+    return int(value)
 
 
 def nothing() -> None:
@@ -211,9 +222,7 @@ class HttpToolsCycle(Noted):
         """Write the status line, which may be the application's own, and the header fields."""
         if type(status) is not int or status not in STATUS_CODES:
             status = whole(status)
-        self.response_started, self.waiting_for_100_continue = True, False
-        self.status, self.answer = status, fields
-        closes = False
+        answer, chunked, length, closes = fields, None, 0, False
         content = [line or STATUS_LINE[status]]
         if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
             raise RuntimeError("Invalid HTTP header value.")
@@ -223,32 +232,34 @@ class HttpToolsCycle(Noted):
             if lower not in DECISIVE:
                 pass
             elif lower == b"content-length":
-                if self.chunked_encoding is None:
-                    self.expected_content_length = int(value.decode())
-                    self.chunked_encoding = False
+                if not chunked:
+                    length, chunked = whole_length(value, length if chunked is False else None), False
             elif lower == b"transfer-encoding":
                 if self.is_old():
                     continue
                 if value.lower() == b"chunked":
-                    self.expected_content_length = 0
-                    self.chunked_encoding = True
+                    length, chunked = 0, True
             elif b"close" in [token.strip() for token in value.lower().split(b",")]:
                 self.keep_alive, closes = False, True
             # As Uvicorn, and as Gunicorn.
             content += (name if line else lower, b": ", value, b"\r\n")
         for name, value in self.id_fields(names):
             content += (name, b": ", value, b"\r\n")
+        # Nothing is wrong with it, which would be answered with an error.
+        self.response_started, self.waiting_for_100_continue = True, False
+        self.status, self.answer = status, answer
         if not self.keep_alive and not closes:
             content.append(b"connection: close\r\n")
         if status in (204, 304):
             # Its length is that of an answer which would have a body.
-            self.expected_content_length = 0
-        elif self.chunked_encoding is None and self.scope["method"] != "HEAD" and status >= 200:
+            length = 0
+        elif chunked is None and self.scope["method"] != "HEAD" and status >= 200:
             if self.is_old():
                 self.until_close = True
             else:
-                self.chunked_encoding = True
+                chunked = True
                 content.append(b"transfer-encoding: chunked\r\n")
+        self.chunked_encoding, self.expected_content_length = chunked, length
         content.append(b"\r\n")
         self.transport.hold(b"".join(content))
 
