@@ -27,8 +27,9 @@ LOGGERS = (None, "shop", IMAGE, *SERVERS)
 
 
 @pytest.fixture
-def start_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+def start_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
     """Work in a directory, as a server that starts there with an empty environment; imports and paths are put back."""
+    modules = dict(sys.modules)
 
     def start(directory: Path) -> None:
         monkeypatch.chdir(directory)
@@ -36,9 +37,12 @@ def start_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
         monkeypatch.setattr(config.Chdir, "default", str(directory))
         monkeypatch.setattr(os, "environ", {})
         monkeypatch.setattr(sys, "path", list(sys.path))
-        monkeypatch.setattr(sys, "modules", dict(sys.modules))
 
-    return start
+    yield start
+    # In the same table: what Python's own C imports, as time.strptime does, looks at no other.
+    for name in set(sys.modules) - set(modules):
+        del sys.modules[name]
+    sys.modules.update(modules)
 
 
 @pytest.fixture
