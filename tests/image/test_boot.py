@@ -183,11 +183,20 @@ def test_lifespan_that_fails_ends_the_start(attempt, project, source, lifespan, 
     assert "HaltServer" not in outcome.err
 
 
-def test_address_in_use_ends_the_start(finish):
-    outcome = finish("asgi.py", environment={"BIND": "0.0.0.0:8000,127.0.0.1:8000", "WORKERS": "1"})
+@pytest.mark.parametrize(
+    ("bind", "why"),
+    [
+        ("0.0.0.0:8000,127.0.0.1:8000", "in use"),
+        ("192.0.2.1:8000", "Invalid address"),
+        ("fd://99", "BIND='fd://99': this descriptor is no socket"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_ends_the_start(finish, bind, why):
+    outcome = finish("asgi.py", environment={"BIND": bind, "WORKERS": "1"})
 
-    assert outcome.status != 0
-    assert re.search("in use", outcome.err)
+    assert outcome.status == 78
+    assert why in outcome.err
+    assert f"paddock: BIND='{bind}': " in outcome.err
     assert "Traceback" not in outcome.err
     assert "Ready" not in outcome.err
 

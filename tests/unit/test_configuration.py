@@ -183,6 +183,7 @@ def test_a_flag_names_the_file(write: Write) -> None:
 def test_a_file_that_is_named_must_be_there() -> None:
     assert only(refusal(GUNICORN_CONF="nope.py")) == "GUNICORN_CONF='nope.py': there is no such file"
     assert only(refusal("-c", "nope.py")) == "command line='nope.py': there is no such file"
+    assert only(refusal(GUNICORN_CONF="/")) == "GUNICORN_CONF='/': is a directory; expected a file"
     assert "nope" in only(refusal(GUNICORN_CONF="python:nope"))
 
 
@@ -553,6 +554,12 @@ def test_a_host_without_an_address(flags: list[str], environ: dict[str, str], na
     message = only(refusal(*flags, **environ))
 
     assert message.startswith(f"{name}='nowhere.invalid': this host has no address (")
+
+
+def test_a_worker_without_connections() -> None:
+    message = only(refusal(GUNICORN_WORKER_CONNECTIONS="0"))
+
+    assert message == "GUNICORN_WORKER_CONNECTIONS='0': expected 1 or more: none is served with it"
 
 
 def test_a_host_that_can_have_no_address() -> None:

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import stat
 import time
 from collections import deque
 from contextlib import suppress
@@ -162,10 +163,30 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             self.watcher.start()
         if self.board.bind(self.cfg):
             self.announce_metrics()
-        super().start()
+        self.listen()
         self.write_state(STARTING)
         if self.cfg.ready_path or self.cfg.live_path:
             self.respond(responder.STARTING_BODY)
+
+    def listen(self) -> None:
+        """Do what Gunicorn does at its start.
+
+        Raises:
+            ConfigurationError: when an address cannot be listened on: Gunicorn exits, having said why.
+        """
+        for number in [address for address in self.cfg.address if isinstance(address, int)]:
+            if not _is_socket(number):
+                raise ConfigurationError([Problem("BIND", "this descriptor is no socket", f"fd://{number}")])
+        try:
+            super().start()
+        except SystemExit as error:
+            if self.LISTENERS or error.code != 1:
+                # A hook's.
+                raise
+            expected = "expected addresses of the container's own, and ports that nobody has"
+            raise ConfigurationError(
+                [Problem("BIND", f"cannot be listened on; {expected}", ",".join(self.cfg.bind))]
+            ) from None
 
     def announce(self) -> None:
         """Say what is worth knowing of the configuration."""
@@ -731,6 +752,14 @@ def _ended(status: int) -> str:
         return f"was ended by {signal.Signals(-code).name}"
     except ValueError:
         return f"was ended by signal {-code}"
+
+
+def _is_socket(number: int) -> bool:
+    """Tell whether a descriptor that was handed over is a socket."""
+    try:
+        return stat.S_ISSOCK(os.fstat(number).st_mode)
+    except OSError:
+        return False
 
 
 def _bound(cfg: Any, old: list[Any], log: Any) -> list[Any]:

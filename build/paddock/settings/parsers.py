@@ -293,6 +293,10 @@ class WritableDirectory:
         return text
 
 
+LONGEST_SOCKET = 107
+"""Bytes of a Unix socket's path: https://man7.org/linux/man-pages/man7/unix.7.html"""
+
+
 @dataclass(frozen=True)
 class BindAddress:
     """An address to listen on, as Gunicorn spells them."""
@@ -313,6 +317,8 @@ class BindAddress:
         directory = os.path.dirname(path)
         if not path.startswith("/") or os.path.isdir(path):
             raise ValueError(path)
+        if len(os.fsencode(path)) > LONGEST_SOCKET:
+            raise Rejected(f"a Unix socket's path may have {LONGEST_SOCKET} bytes")
         if not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
             raise Rejected(f"the directory {directory!r} does not exist or cannot be written by user {os.getuid()}")
 

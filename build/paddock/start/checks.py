@@ -463,6 +463,8 @@ def _gunicorn(cfg: Any) -> Iterator[Problem]:
     for app in cfg.dirty_apps:
         if not re.fullmatch(r"\w+(\.\w+)*:\w+(:\d+)?", app):
             yield Problem("GUNICORN_DIRTY_APPS", "expected module:class or module:class:workers", app)
+    if not cfg.worker_connections:
+        yield Problem("GUNICORN_WORKER_CONNECTIONS", "expected 1 or more: none is served with it", "0")
     pidfile = os.path.dirname(os.path.abspath(cfg.pidfile)) if cfg.pidfile else None
     if pidfile and not os.access(pidfile, os.W_OK):
         yield Problem("GUNICORN_PIDFILE", f"the directory {pidfile} cannot be written", cfg.pidfile)

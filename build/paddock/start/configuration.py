@@ -173,7 +173,8 @@ class Configuration(Application):  # type: ignore[misc]
         for path, name in candidates:
             if path:
                 if not path.startswith("python:") and not os.path.isfile(path.removeprefix("file:")):
-                    self.problems.append(Problem(name, "there is no such file", path))
+                    what = "is a directory; expected a file" if os.path.isdir(path) else "there is no such file"
+                    self.problems.append(Problem(name, what, path))
                     return None, None
                 return str(path), name
         return next((os.path.abspath(path) for path in USER_CONFS if os.path.isfile(path)), None), None
