@@ -14,8 +14,8 @@ from uvicorn.server import ServerState
 
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
+from paddock.workers.front.http1 import HttpProtocol
 from paddock.workers.front.implementations import MODULES, observe, protocol_class, records
-from paddock.workers.front.on_httptools import HttpTools
 
 
 class Recorder(asyncio.Transport):
@@ -84,12 +84,12 @@ def front(
     http: str = "auto",
     observers: Observers = NOBODY,
     id_header: str | None = None,
-    on_httptools: type[Any] = HttpTools,
+    base: type[Any] = HttpProtocol,
     **more: Any,
 ) -> Iterator[type[asyncio.Protocol]]:
     """Give the protocol class for a value of UVICORN_HTTP, as a worker of the image has it.
 
-    With httptools it is `on_httptools`, which gets `more` attributes.
+    It is one of `base`, and gets `more` attributes.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in MODULES.get(http, ()):
@@ -97,7 +97,7 @@ def front(
             patch.setattr(module, "RequestResponseCycle", module.RequestResponseCycle)
         attributes = records(observers, id_header=id_header)
         observe(http, attributes)
-        protocol = protocol_class(http, Limits(), attributes, on_httptools, **more)
+        protocol = protocol_class(http, Limits(), attributes, base, **more)
         assert isinstance(protocol, type)
         yield protocol
 

@@ -113,7 +113,7 @@ def serving(
         await asyncio.sleep(0)
 
     with (
-        front(http, observers, on_httptools=WsgiProtocol, pool=worker.pool) as protocol,
+        front(http, observers, base=WsgiProtocol, pool=worker.pool) as protocol,
         contextlib.ExitStack() as stack,
     ):
         thread = threading.Thread(target=asyncio.run, args=(serve(protocol),))

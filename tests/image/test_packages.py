@@ -152,11 +152,8 @@ def test_a_worker_class_of_the_application_is_its_own_uvicorn_on_the_servers_gun
 @pytest.mark.parametrize(
     ("settings", "modules"),
     [
-        ({}, ["httptools.parser.parser", "uvloop.loop", "uvicorn.protocols.http.httptools_impl"]),
-        (
-            {"UVICORN_HTTP": "h11"},
-            ["h11._connection", "uvicorn.protocols.http.h11_impl", "paddock.workers.front.on_h11"],
-        ),
+        ({}, ["httptools.parser.parser", "uvloop.loop"]),
+        ({"UVICORN_HTTP": "h11"}, ["h11._connection", "paddock.workers.front.on_h11"]),
         ({"UVICORN_HTTP": "zttp"}, ["uvicorn.protocols.http.zttp_impl"]),
         ({"UVICORN_LOOP": "asyncio"}, ["uvicorn.loops.asyncio"]),
         ({"UVICORN_LOOP": "uvloop"}, ["uvicorn.loops.uvloop", "uvloop.loop"]),

@@ -128,7 +128,7 @@ def test_worker_class(serve, worker_class, thread):
 def test_worker_class_by_the_names_of_other_images(serve, worker_class):
     container = serve(ASGI, {"WORKER_CLASS": worker_class, "UVICORN_HTTP": "h11"})
 
-    assert container.get().json()["protocol"] == "uvicorn.protocols.http.h11_impl"
+    assert container.get().json()["parser"] == "paddock.workers.front.on_h11"
 
 
 def test_timeout(serve):
@@ -536,17 +536,17 @@ def test_uvicorn_lifespan(serve, lifespan, runs):
 
 @pytest.mark.smoke
 @pytest.mark.parametrize(
-    ("environment", "loop", "protocol"),
+    ("environment", "loop", "parser"),
     [
-        ({}, "uvloop", "paddock.workers.front.on_httptools"),
-        ({"UVICORN_LOOP": "asyncio", "UVICORN_HTTP": "h11"}, "asyncio.unix_events", "uvicorn.protocols.http.h11_impl"),
-        ({"UVICORN_LOOP": "uvloop", "UVICORN_HTTP": "httptools"}, "uvloop", "paddock.workers.front.on_httptools"),
+        ({}, "uvloop", "httptools.parser.parser"),
+        ({"UVICORN_LOOP": "asyncio", "UVICORN_HTTP": "h11"}, "asyncio.unix_events", "paddock.workers.front.on_h11"),
+        ({"UVICORN_LOOP": "uvloop", "UVICORN_HTTP": "httptools"}, "uvloop", "httptools.parser.parser"),
     ],
 )
-def test_uvicorn_loop_and_http(serve, environment, loop, protocol):
+def test_uvicorn_loop_and_http(serve, environment, loop, parser):
     answer = serve(ASGI, environment).get().json()
 
-    assert (answer["loop"], answer["protocol"]) == (loop, protocol)
+    assert (answer["loop"], answer["parser"]) == (loop, parser)
 
 
 def test_uvicorn_limit_concurrency(serve):

@@ -17,7 +17,7 @@ from uvicorn.protocols.http import httptools_impl
 from front import Recorder, connected, front, turn_until
 from paddock.http.record import Observers
 from paddock.metrics.slots import Counter, Slots
-from paddock.workers.front.on_httptools import Cork
+from paddock.workers.front.http1 import Cork
 
 Messages = list[dict[str, Any]]
 

@@ -20,8 +20,8 @@ import pytest
 
 from paddock.http.limits import Limits, answer
 from paddock.settings import table
+from paddock.workers.front.http1 import HttpProtocol
 from paddock.workers.front.implementations import protocol_class, records
-from paddock.workers.front.on_httptools import HttpTools
 
 TLS = Path(__file__).parent / "tls"
 
@@ -712,7 +712,7 @@ def test_protocol_classes() -> None:
         found = protocol_class(name, limits, records())
         assert isinstance(found, type)
         assert found.limits is limits  # type: ignore[attr-defined]
-    assert issubclass(protocol_class("auto", limits, records()), HttpTools)  # type: ignore[arg-type]
+    assert issubclass(protocol_class("auto", limits, records()), HttpProtocol)  # type: ignore[arg-type]
     assert protocol_class("zttp", limits, records()) == "zttp"
 
 

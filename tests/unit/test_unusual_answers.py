@@ -53,11 +53,10 @@ def test_a_header_field_of_any_bytes(http: str) -> None:
         asyncio.run(main())
 
 
+@HTTP
 @pytest.mark.parametrize(
     "fields",
     [
-        [(b"x-name", "text")],
-        [("x-name", b"value")],
         [(b"x-name", None)],
         [(b"x-name", 5)],
         [(b"x-name", b"a\r\nb")],
@@ -68,7 +67,7 @@ def test_a_header_field_of_any_bytes(http: str) -> None:
         [(b"content-length", b"5"), (b"Content-Length", b"6")],
     ],
 )
-def test_a_header_field_that_is_none(fields: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_header_field_that_is_none(http: str, fields: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         _, client = connected(protocol, Answering(fields=[(b"connection", b"close"), *fields]))
         client.send(GET)
@@ -76,7 +75,7 @@ def test_a_header_field_that_is_none(fields: Any, caplog: pytest.LogCaptureFixtu
         assert client.text.startswith(b"HTTP/1.1 500 ")
         assert client.text.lower().count(b"content-length: ") == 1
 
-    with front("auto") as protocol:
+    with front(http) as protocol:
         asyncio.run(main())
     assert "Exception in ASGI application\n" in caplog.messages
 
@@ -92,8 +91,11 @@ def test_the_same_length_twice() -> None:
         asyncio.run(main())
 
 
+@HTTP
 @pytest.mark.parametrize("id_header", ["X-Request-ID", None])
-def test_h11_takes_a_header_field_of_text(id_header: str | None) -> None:
+def test_a_header_field_of_text(http: str, id_header: str | None) -> None:
+    """As h11 takes it."""
+
     async def main() -> None:
         _, client = connected(protocol, Answering(fields=[("x-name", "value"), ("content-length", "5")]))
         client.send(GET)
@@ -101,7 +103,7 @@ def test_h11_takes_a_header_field_of_text(id_header: str | None) -> None:
         assert client.text.startswith(b"HTTP/1.1 200 ")
         assert b"\r\nx-name: value\r\n" in client.text.lower()
 
-    with front("h11", id_header=id_header) as protocol:
+    with front(http, id_header=id_header) as protocol:
         asyncio.run(main())
 
 

@@ -111,11 +111,7 @@ async def answer(scope, receive, send):
         "scheme": scope["scheme"],
         "client": scope["client"] and scope["client"][0],
         "loop": type(asyncio.get_running_loop()).__module__,
-        "protocol": next(
-            each.__module__
-            for each in type(receive.__self__).__mro__
-            if each.__module__.startswith(("paddock.workers.front.on_", "uvicorn."))
-        ),
+        "parser": type(receive.__self__.transport.get_protocol().parser).__module__,
         "context": CONTEXT.get("empty"),
     }
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})

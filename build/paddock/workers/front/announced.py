@@ -10,7 +10,6 @@ from functools import cache, partial
 from socket import MSG_PEEK, SHUT_WR, socket
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from paddock.http.forwarded import Proxies
@@ -23,7 +22,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.25
 wait for more of what stays in the kernel."""
 
 if TYPE_CHECKING:
-    Base = HttpToolsProtocol
+    from uvicorn.protocols.http.zttp_impl import ZttpProtocol as Base
 else:
     Base = object
 

@@ -24,7 +24,7 @@ from paddock.http.record import (
 from paddock.text.formats import escape
 
 if TYPE_CHECKING:
-    from uvicorn.protocols.http.h11_impl import RequestResponseCycle as Base
+    from uvicorn.protocols.http.zttp_impl import RequestResponseCycle as Base
 else:
     Base = object
 
@@ -333,7 +333,7 @@ def whole(status: Any) -> int:
 
 
 def names(fields: Any) -> list[bytes]:
-    """Return the names of header fields in lower case; a bytearray stays one, and a string, which h11 takes, too."""
+    """Return the names of header fields in lower case; a bytearray stays one."""
     return [name.lower() for name, _ in fields]
 
 

@@ -1,4 +1,4 @@
-"""What UVICORN_HTTP names: which of Uvicorn's implementations of HTTP serves, with the image's limits and records."""
+"""What UVICORN_HTTP names: what serves HTTP, with the image's limits and records."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from paddock.http.interface import Receive, Scope, Send
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
 from paddock.workers.front.cycle import Cycle, WebSocket
-from paddock.workers.front.on_httptools import HttpTools
+from paddock.workers.front.http1 import HttpProtocol
 from paddock.workers.front.protocols import Clock
 
-MODULES = {
-    "h11": ("uvicorn.protocols.http.h11_impl",),
-    "zttp": ("uvicorn.protocols.http.zttp_impl", "uvicorn.protocols.http.zttp_h2_impl"),
-}
-"""Where Uvicorn's protocols look their class of cycles up, by the value of UVICORN_HTTP; any other is httptools."""
+MODULES = {"zttp": ("uvicorn.protocols.http.zttp_impl", "uvicorn.protocols.http.zttp_h2_impl")}
+"""Where Uvicorn's protocols look their class of cycles up, for values of UVICORN_HTTP that name one of those."""
 
 
 def records(
@@ -61,18 +58,18 @@ def observe(http: str, attributes: dict[str, Any]) -> Any:
 
 
 def protocol_class(
-    name: str, limits: Limits, attributes: dict[str, Any], on_httptools: type[Any] = HttpTools, **more: Any
+    name: str, limits: Limits, attributes: dict[str, Any], base: type[Any] = HttpProtocol, **more: Any
 ) -> type[asyncio.Protocol] | str:
     """Return what Uvicorn shall use for a value of UVICORN_HTTP: a class with `limits`, or the name of one without.
 
-    The `attributes` are those of `records`. `on_httptools` is the class with httptools, which gets `more` attributes.
+    The `attributes` are those of `records`. The class is one of `base`, and gets `more` attributes.
     """
-    own = {"limits": limits, "clock": Clock(), "observers": attributes["observers"]}
     if name == "zttp":
         return name
+    own = {"limits": limits, "fine": limits.fine, "clock": Clock(), "observers": attributes["observers"]}
     if name == "h11":
-        from paddock.workers.front.on_h11 import H11  # 30 ms, for its parser
+        from paddock.workers.front.on_h11 import H11Parser  # 30 ms
 
-        return type("H11", (H11,), own)
-    cycle = type("Cycle", (on_httptools.cycle_class,), attributes)
-    return type("HttpTools", (on_httptools,), own | {"fine": limits.fine, "cycle_class": cycle} | more)
+        own["parse_with"] = H11Parser
+    cycle = type("Cycle", (base.cycle_class,), attributes)
+    return type("Http", (base,), own | {"cycle_class": cycle} | more)

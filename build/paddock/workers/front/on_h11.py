@@ -1,131 +1,123 @@
-"""Uvicorn's HTTP/1.1 protocol on h11, with limits."""
+"""h11 as a parser: what httptools calls of a connection, called for what h11 finds in the same bytes."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from paddock.http.heads import malformed
-from paddock.http.limits import Limits
-from paddock.workers.front.cycle import failing
-from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, Flow, Limited
+from httptools import HttpParserError, HttpParserUpgrade
 
 
-class BoundedConnection(h11.Connection):
-    """Raises for a head beyond the limits, as h11 does for one that it cannot understand."""
+class NoHttpError(HttpParserError):
+    """The client is to be refused, with `status`."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class H11Parser:
+    """In the place of `httptools.HttpRequestParser`, of which it has the methods: https://github.com/MagicStack/httptools#apis
+
+    Each request has an h11 connection of its own: that waits, at the end of one, for an answer which it never sees.
+    """
+
+    def __init__(self, protocol: Any) -> None:
+        """Take who is told of what is found."""
+        self.protocol = protocol
+        self.largest: int = protocol.config.h11_max_incomplete_event_size or protocol.limits.head
+        self.begin(b"")
+
+    def begin(self, data: bytes) -> None:
+        """Begin anew, with what has come behind a request."""
+        self.request: Any = None
+        self.begun = False
+        self.conn = h11.Connection(h11.SERVER, self.largest)
+        if data:
+            # Nothing is the connection's end.
+            self.conn.receive_data(data)
 
     @property
-    def is_full(self) -> bool:
-        """Whether as much waits behind a request as the other parser reads at once.
+    def unread(self) -> bytes:
+        """What h11 holds of what has come."""
+        return bytes(self.conn.trailing_data[0])
 
-        What waits is text here, until its turn comes; that `trailing_data` has a copy of, at each request.
-        """
-        return len(self._receive_buffer) > FED_AT_ONCE
-
-    def __init__(self, limits: Limits, largest: int, on_head: Callable[[], None]) -> None:
-        super().__init__(h11.SERVER, largest)
-        self.limits = limits
-        self.on_head = on_head
-        self.status = 400
-        self.reason = "no valid HTTP/1.1"
-
-    def next_event(self) -> Any:
-        """Return the next event.
+    def feed_data(self, data: bytes | memoryview) -> None:
+        """Parse what has come.
 
         Raises:
-            RemoteProtocolError: when the client is to be refused with `status`.
+            HttpParserError: when it is no HTTP, or the connection does not want it.
+            HttpParserUpgrade: behind a head that asks for another protocol, with how much of `data` was its.
+        """
+        self.conn.receive_data(bytes(data))
+        while True:
+            if not self.begun:
+                if not self.unread.strip(b"\r\n"):
+                    return
+                self.begun = True
+                self.protocol.on_message_begin()
+            event = self.next_event()
+            if event is h11.NEED_DATA:
+                if self.request is None:
+                    # So that its length is known before it is complete.
+                    self.protocol.url = self.unread.lstrip(b"\r\n").partition(b"\n")[0].partition(b" ")[2]
+                return
+            self.tell(event, len(data))
+
+    def next_event(self) -> Any:
+        """Return what h11 has found.
+
+        Raises:
+            NoHttpError: when that is no HTTP.
         """
         try:
-            event = super().next_event()
+            return self.conn.next_event()
         except h11.RemoteProtocolError as error:
-            self.status, self.reason = error.error_status_hint, str(error)
-            if self.line_is_endless():
-                self.status = 414
-            raise
-        if event is h11.NEED_DATA and self.line_is_endless():
-            self.status, self.reason = 414, f"a longer request line than LIMIT_REQUEST_LINE, {self.limits.line}"
-            raise h11.RemoteProtocolError(self.reason, self.status)
-        if type(event) is h11.Request:
-            self.on_head()
-            if event.method == b"CONNECT":
-                # h11 takes the answer for the end of HTTP, and Uvicorn fails to write its body.
-                self.status, self.reason = 501, "CONNECT, which is for proxies"
-                raise h11.RemoteProtocolError(self.reason, self.status)
-            fields = list(event.headers)
-            line = len(event.method) + len(event.target) + len("  HTTP/1.1")
-            if refusal := self.limits.refusal(line, fields) or malformed(event.http_version.decode(), fields):
-                self.status, self.reason = refusal
-                raise h11.RemoteProtocolError(self.reason, self.status)
-        return event
+            status = error.error_status_hint
+            if self.request is None and b"\n" not in self.unread.lstrip(b"\r\n") and status == 431:
+                status = 414
+            raise NoHttpError(status, str(error)) from error
 
-    def line_is_endless(self) -> bool:
-        """Tell whether what came so far is part of a request line that is too long already."""
-        allowed = self.limits.line
-        if not allowed or self.their_state not in (h11.IDLE, h11.ERROR):
+    def tell(self, event: Any, size: int) -> None:
+        """Tell the protocol of what is found, in the `size` bytes that came last."""
+        protocol = self.protocol
+        if type(event) is h11.Data:
+            protocol.on_body(bytes(event.data))
+        elif type(event) is h11.EndOfMessage:
+            protocol.on_message_complete()
+            self.begin(self.unread)
+        elif type(event) is h11.Request:
+            self.request, protocol.url = event, event.target
+            for name, value in event.headers:
+                protocol.on_header(name, value)
+            try:
+                protocol.on_headers_complete()
+            except ValueError as error:
+                raise HttpParserError(str(error)) from error
+            if self.should_upgrade():
+                raise HttpParserUpgrade(size - len(self.unread))
+
+    def tokens(self) -> list[bytes]:
+        """Return what the request says of its connection, in lower case."""
+        values = b",".join(value for name, value in self.request.headers if name == b"connection")
+        return [token.strip() for token in values.lower().split(b",")]
+
+    def get_method(self) -> bytes:
+        """Return the request's method."""
+        return bytes(self.request.method)
+
+    def get_http_version(self) -> str:
+        """Return the version of HTTP, such as `1.1`."""
+        return str(self.request.http_version.decode("ascii"))
+
+    def should_keep_alive(self) -> bool:
+        """Tell whether the client wants to send more requests."""
+        return b"close" not in self.tokens()
+
+    def should_upgrade(self) -> bool:
+        """Tell whether the request asks for another protocol, in the place of HTTP."""
+        if self.request is None:
             return False
-        data = self.trailing_data[0]
-        return len(data) > allowed + 4 and b"\n" not in data[: allowed + 4].lstrip()
-
-
-class H11(Limited, H11Protocol):  # type: ignore[misc]
-    """With h11, which keeps a head until it is complete, and bounds it."""
-
-    conn: BoundedConnection
-    flow: Flow
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        largest = self.config.h11_max_incomplete_event_size or self.limits.head
-        self.conn = BoundedConnection(self.limits, largest, self.on_head)
-
-    def on_head(self) -> None:
-        """A head is complete: the time of another one counts anew."""
-        self.watched = None
-        if not self.follows:
-            self.follow()
-        if self.cycle is not None and self.cycle.response_complete:
-            # Uvicorn does not take note of the end of a body that came after the answer.
-            self.cycle.more_body = False
-
-    def stage(self) -> str | None:
-        """Return which part of a request is incomplete, if any."""
-        state = self.conn.their_state
-        if state is h11.IDLE:
-            return HEAD if self.cycle is None or self.conn.trailing_data[0] else None
-        if state is h11.SEND_BODY and not self.cycle.response_complete:
-            return BODY
-        return None
-
-    def has_begun(self) -> bool:
-        """Tell whether a byte of the head that is due has come."""
-        return bool(self.conn.trailing_data[0])
-
-    def handle_events(self) -> None:
-        """Go on with what has come; read no more where enough waits behind a request."""
-        try:
-            super().handle_events()
-        except Exception as error:
-            # The loop's task factory has failed.
-            cycle: Any = self.cycle
-            if cycle is None or cycle.response_complete or cycle in cycle.in_flight:
-                raise
-            task = asyncio.Task(cycle.run(failing(error)), loop=self.loop)
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
-        self.flow.full = self.conn.their_state is h11.DONE and self.conn.is_full and not self.refused
-
-    def on_response_complete(self) -> None:
-        """Go on with what waits."""
-        self.flow.full = False
-        super().on_response_complete()
-        if self.half_closed is not None and self.cycle.response_complete:
-            self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser could not understand or what exceeds a limit."""
-        if not self.refused:
-            self.refuse(self.conn.status, self.conn.reason)
+        asks = any(name == b"upgrade" for name, _ in self.request.headers) and b"upgrade" in self.tokens()
+        return asks or self.request.method == b"CONNECT"

@@ -1,4 +1,4 @@
-"""Uvicorn's HTTP/1.1 protocol with limits, of which it has none (https://github.com/Kludex/uvicorn/issues/2345).
+"""A connection with limits, of which Uvicorn's protocols have none (https://github.com/Kludex/uvicorn/issues/2345).
 
 A request that arrives whole in one piece, as nearly all do, costs a comparison or two. Sizes are looked at when the
 head is complete and was large enough to exceed one, and time only while a request is incomplete.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import Any, ClassVar
 
 from paddock.http.limits import BODY_RATE, CLOSE_LINGER, PHRASES, Limits, answer
 from paddock.http.record import Observers
@@ -47,11 +45,6 @@ pieces costs no more than in one."""
 
 say_upgrade = Seldom(logging.getLogger("uvicorn.error").warning)
 """Anyone can send one with each request."""
-
-if TYPE_CHECKING:
-    Base = HttpToolsProtocol
-else:
-    Base = asyncio.Protocol
 
 
 class Clock:
@@ -99,41 +92,70 @@ def lateness(timer: asyncio.TimerHandle | None, loop: asyncio.AbstractEventLoop)
     return late if late > PAUSE else 0.0
 
 
-class Flow(FlowControl):
-    """Uvicorn's, which resumes reading whenever an application asks for a body, however many requests wait."""
+class Flow:
+    """Whether a connection is read and written, as its buffers and those that serve it want it."""
 
     full = False
-    """Whether so much waits that nothing more is to be read."""
+    """Whether so much waits that nothing more is to be read, however many requests ask for a body."""
+    read_paused = False
+    write_paused = False
     was_paused = False
     """Whether nothing was read for a time, since somebody looked."""
     was_resumed = False
     """Whether writing went on after a pause, since somebody looked."""
 
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self.writable = asyncio.Event()
+        self.writable.set()
+
+    async def drain(self) -> None:
+        """Wait until the client has taken something of what waits for it."""
+        await self.writable.wait()
+
     def pause_reading(self) -> None:
         """Read no more for a time."""
         self.was_paused = True
-        super().pause_reading()
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Go on reading, unless enough waits."""
-        if not self.full:
-            super().resume_reading()
+        if self.read_paused and not self.full:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """Let the application wait for the client."""
+        self.write_paused = True
+        self.writable.clear()
 
     def resume_writing(self) -> None:
-        """Let the application go on: the client has taken something."""
+        """Let the application go on: the client has taken something, or has gone."""
         self.was_resumed = True
-        super().resume_writing()
+        self.write_paused = False
+        self.writable.set()
 
 
-class Limited(Base):
-    """What both parsers share: the clock, and the refusal."""
+class Limited(asyncio.Protocol):
+    """A connection as Uvicorn's server knows one, with the clock and the refusal."""
 
     limits: ClassVar[Limits]
     clock: ClassVar[Clock]
     observers: ClassVar[Observers]
+    transport: Any
     flow: Flow
-    cycle: Any
-    pipeline: Any = ()
+    delivery: Delivery
+    server: tuple[str, int | None] | None = None
+    client: Any = None
+    scheme = "http"
+    scope: Any = None
+    """That of the last request that came."""
+    headers: list[tuple[bytes, bytes]]
+    cycle: Any = None
+    """What serves the last request whose head has come."""
+    timeout_keep_alive_task: asyncio.TimerHandle | None = None
 
     watched: str | None = None
     """What `since` counts for. None: whatever comes next begins anew."""
@@ -151,38 +173,65 @@ class Limited(Base):
     """Bytes that it had taken then."""
     quiet: Any = None
     """The cycle that was not writing, at the last look."""
+    idle_since: float | None = None
+    """The loop's time since which the connection waits for a request; None while it does not."""
     lingering: asyncio.TimerHandle | None = None
     glanced = False
     refused = False
     upgraded = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any]) -> None:
+        """Take Uvicorn's configuration, what its server knows of all connections, and the state of its lifespan."""
+        self.config, self.app = config, config.loaded_app
+        self.root_path: str = config.root_path
+        self.asgi_version: str = config.asgi_version
+        self.ws_protocol_class: Any = config.ws_protocol_class
+        self.timeout_keep_alive: float = config.timeout_keep_alive
+        self.server_state, self.app_state = server_state, app_state
+        self.connections: set[Any] = server_state.connections
+        self.tasks: set[asyncio.Task[None]] = server_state.tasks
+        self.logger = logging.getLogger("uvicorn.error")
+        self.pipeline: deque[Any] = deque()
+        """Requests whose turn has not come."""
+        self.loop = asyncio.get_running_loop()
         # The loop asks for a protocol when it accepts.
         self.accepted = self.loop.time()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:
         """Start the clock: a connection that says nothing is not kept, and a TLS handshake is part of its time."""
-        super().connection_made(transport)
-        self.flow = Flow(transport)
-        self.delivery = Delivery()
+        self.connections.add(self)
+        self.transport, self.flow, self.delivery = transport, Flow(transport), Delivery()
+        self.server, self.client = address_of(transport, "sockname"), address_of(transport, "peername")
+        if self.client and self.client[1] is None:
+            # Scopes have hosts: https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
+            self.client = None
+        if transport.get_extra_info("sslcontext"):
+            self.scheme = "https"
         self.watch(HEAD, self.accepted - self.clock.stood)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and tell the application."""
+        self.connections.discard(self)
         self.clock.due.pop(self, None)
-        if self.lingering:
-            self.lingering.cancel()
-        super().connection_lost(exc)
-        if self.cycle is not None and not self.cycle.response_complete:
-            give_up(self.cycle)
+        for timer in (self.lingering, self.timeout_keep_alive_task):
+            if timer:
+                timer.cancel()
+        self.timeout_keep_alive_task = None
+        self.flow.resume_writing()
+        if self.cycle is not None:
+            if not self.cycle.response_complete:
+                give_up(self.cycle)
+            self.cycle.message_event.set()
+        if exc is None:
+            self.transport.close()
 
-    def data_received(self, data: bytes) -> None:
-        """Parse, and then watch what is still to come."""
-        if self.refused:
-            return
-        super().data_received(data)
-        self.watch_on(len(data))
+    def pause_writing(self) -> None:
+        """Let the application wait: the transport's buffer is full."""
+        self.flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Let the application go on."""
+        self.flow.resume_writing()
 
     def watch_on(self, size: int) -> None:
         """Set the clock for what is still to come behind so many bytes."""
@@ -202,7 +251,7 @@ class Limited(Base):
         """Return which part of a request is incomplete, if any."""
         raise NotImplementedError
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:
         """Keep the connection of a client that has said all, as long as it has an answer to come.
 
         TLS does not know that: https://docs.python.org/3/library/asyncio-protocol.html#asyncio.Protocol.eof_received
@@ -228,21 +277,10 @@ class Limited(Base):
             self.transport.close()
 
     def keep_idle(self) -> None:
-        """Set the keep-alive timeout again, which Uvicorn gives up for the rest of a body that nobody wants."""
-        if self.cycle.response_complete and self.timeout_keep_alive_task is None and not self.transport.is_closing():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        """Begin to count the time until the next request."""
+        raise NotImplementedError
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, unless its client had no time in which it was heard."""
-        if lateness(self.timeout_keep_alive_task, self.loop):
-            self.timeout_keep_alive_task = None
-            self.keep_idle()
-        else:
-            super().timeout_keep_alive_handler()
-
-    def handle_websocket_upgrade(self, *event: Any) -> None:
+    def handle_websocket_upgrade(self) -> None:
         """Leave the connection to the WebSocket protocol, which has timeouts of its own.
 
         Not with an answer to an earlier request on its way: it would be written among the WebSocket's frames. Nor
@@ -259,10 +297,18 @@ class Limited(Base):
         self.clock.due.pop(self, None)
         # Uvicorn counts answers only: https://github.com/Kludex/uvicorn/issues/2201
         self.server_state.total_requests += 1
-        super().handle_websocket_upgrade(*event)
+        self.connections.discard(self)
+        protocol = self.ws_protocol_class(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        protocol.connection_made(self.transport)
+        protocol.data_received(self.handshake())
+        self.transport.set_protocol(protocol)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say that it is answered as any other request; a library, which Uvicorn then asks for, is always there."""
+    def handshake(self) -> bytes:
+        """Return the head that is complete, as bytes."""
+        raise NotImplementedError
+
+    def note_upgrade(self) -> None:
+        """Say that who asks for another protocol is answered as anybody."""
         say_upgrade("Unsupported upgrade request of %s", self.name())
 
     # The clock
@@ -377,11 +423,6 @@ class Limited(Base):
 
     # The refusal
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser could not understand."""
-        if not self.refused:
-            self.refuse(400, "no valid HTTP/1.1")
-
     def refuse(self, status: int, reason: str) -> None:
         """Answer with `status` where an answer can still be told from others, tell the application, and close."""
         self.refused = True
@@ -404,7 +445,7 @@ class Limited(Base):
 
     def answer(self, status: int) -> None:
         """Answer, and close when the client has done so or has had its time."""
-        self._unset_keepalive_if_required()
+        self.idle_since = None
         status = status if status in PHRASES else 400
         self.transport.write(answer(status, self.server_state.default_headers))
         self.flow.resume_reading()
@@ -420,6 +461,14 @@ class Limited(Base):
             self.transport.abort()
         else:
             self.transport.close()
+
+
+def address_of(transport: Any, side: str) -> Any:
+    """Return host and port of one side of a connection; path and None of a Unix socket, None of one without a name."""
+    info = transport.get_extra_info(side)
+    if isinstance(info, tuple | list):
+        return str(info[0]), int(info[1])
+    return (info, None) if info and isinstance(info, str) else None
 
 
 def has_body(fields: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -1,6 +1,6 @@
-"""The front's HTTP/1.1 on httptools, with a shorter way for WSGI: most requests and answers need no coroutine.
+"""The front's HTTP/1.1 with a shorter way for WSGI: most requests and answers need no coroutine.
 
-Those that are not there at once, and other parsers, go the way of ASGI: see `Exchange`.
+Those that are not there at once, and those of HTTP/2, go the way of ASGI: see `Exchange`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, ClassVar
 
-from paddock.workers.front.on_httptools import HttpTools, HttpToolsCycle, nothing
+from paddock.workers.front.http1 import HttpCycle, HttpProtocol, nothing
 from paddock.workers.wsgi.exchange import Exchange
 from paddock.workers.wsgi.files import FilePart, sendfile
 from paddock.workers.wsgi.pool import Pool
 from paddock.workers.wsgi.takeover import Tunnel
 
 
-class WsgiCycle(HttpToolsCycle):
+class WsgiCycle(HttpCycle):
     """Sends an answer that is complete at once."""
 
     connection: Any
@@ -100,13 +100,13 @@ class WsgiCycle(HttpToolsCycle):
         self.expected_content_length -= sent
 
 
-class WsgiProtocol(HttpTools):
+class WsgiProtocol(HttpProtocol):
     """Gives the requests of a turn of the event loop to the threads together."""
 
     pool: ClassVar[Pool]
     cycle_class = WsgiCycle
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+    def start_serving(self, cycle: Any, app: Any) -> None:
         self.serving = cycle
         cycle.connection = self
         self.pool.soon(partial(self.start, cycle, app))
@@ -128,5 +128,5 @@ class WsgiProtocol(HttpTools):
         else:
             self.begin(cycle.run(lambda *_: called), self.context.copy())
 
-    def _unsupported_upgrade_warning(self) -> None:
+    def note_upgrade(self) -> None:
         """Say nothing: who wants a WebSocket of WSGI may get one, and who wants another protocol need not have it."""

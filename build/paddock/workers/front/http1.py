@@ -1,7 +1,7 @@
-"""Uvicorn's HTTP/1.1 on httptools, with limits, and with a cheaper way through a request.
+"""HTTP/1.1: requests are read, served and answered one after the other on each connection.
 
-Requests are served and answers written by the rules of Uvicorn's own cycle, whose `send` looks for forbidden characters
-in each field by itself, and whose protocol sets and cancels a timer for each request.
+By the rules of Uvicorn's protocol and cycle for httptools, for less: that looks for forbidden characters in each header
+field by itself, sets and cancels a timer for each request, and has no limits.
 https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/httptools_impl.py
 """
 
@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from functools import lru_cache
+from http.client import responses
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
-from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
 
 from paddock.http.heads import malformed
 from paddock.http.ids import CURRENT
 from paddock.workers.front.cycle import STATUS_CODES, Noted, failing, send_error, whole
-from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Flow, Limited, give_up
+from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Flow, Limited, give_up, lateness
 
 logger = logging.getLogger("uvicorn.error")
+
+STATUS_LINES = {code: f"HTTP/1.1 {code} {responses.get(code, '')}\r\n".encode() for code in STATUS_CODES}
+
+NOT_IN_NAME = re.compile(rb'[\x00-\x1f\x7f()<>@,;:\[\]={} \t\\"]')
+NOT_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What a header field of an answer may not have: https://www.rfc-editor.org/rfc/rfc9110#section-5"""
+
+BODY_AHEAD = 64 * 1024
+"""Bytes of a body that are received before the application asks for more."""
 
 DECISIVE = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 """Header fields of an answer that say where it or its connection ends."""
@@ -87,7 +97,7 @@ def field_name(name: bytes) -> bytes:
     Raises:
         RuntimeError: when it is none.
     """
-    if not name or HEADER_RE.search(name):
+    if not name or NOT_IN_NAME.search(name):
         raise RuntimeError("Invalid HTTP header name.")
     return name.lower()
 
@@ -96,13 +106,26 @@ def field_names(fields: list[tuple[bytes, bytes]]) -> list[bytes]:
     """Return the names of header fields in lower case.
 
     Raises:
-        RuntimeError: when one is none.
+        RuntimeError: when a name or a value is none.
+        TypeError: when one is not in bytes.
     """
-    try:
-        return [field_name(name) for name, _ in fields]
-    except TypeError:
-        # A bytearray, which no cache can find.
-        return [field_name(bytes(name)) for name, _ in fields]
+    if NOT_IN_VALUE.search(b"".join([value for _, value in fields])):
+        raise RuntimeError("Invalid HTTP header value.")
+    return [field_name(name) for name, _ in fields]
+
+
+def in_bytes(fields: list[Any]) -> list[tuple[bytes, bytes]]:
+    """Return header fields in bytes that are text, as h11 takes them, or bytearrays, which no cache can find."""
+    return [(octets(name), octets(value)) for name, value in fields]
+
+
+def octets(text: Any) -> bytes:
+    """Return text, or what is like bytes, in bytes.
+
+    Raises:
+        TypeError: when it is neither.
+    """
+    return text.encode("latin-1") if isinstance(text, str) else bytes(memoryview(text))
 
 
 def whole_length(value: bytes, before: int | None) -> int:
@@ -116,15 +139,18 @@ def whole_length(value: bytes, before: int | None) -> int:
     return int(value)
 
 
+def head(method: bytes, target: bytes, version: str, fields: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the head of a request."""
+    line = b"%b %b HTTP/%b" % (method, target, version.encode())
+    return b"\r\n".join([line, *(b"%b: %b" % field for field in fields), b"", b""])
+
+
 def nothing() -> None:
     """Do nothing."""
 
 
-class HttpToolsCycle(Noted):
-    """A request and its answer, in place of Uvicorn's class for httptools.
-
-    https://github.com/Kludex/uvicorn/blob/main/uvicorn/protocols/http/httptools_impl.py, RequestResponseCycle
-    """
+class HttpCycle(Noted):
+    """A request and its answer."""
 
     disconnected = False
     more_body = True
@@ -223,11 +249,14 @@ class HttpToolsCycle(Noted):
         if type(status) is not int or status not in STATUS_CODES:
             status = whole(status)
         answer, chunked, length, closes = fields, None, 0, False
-        content = [line or STATUS_LINE[status]]
-        if HEADER_VALUE_RE.search(b"".join([value for _, value in fields])):
-            raise RuntimeError("Invalid HTTP header value.")
-        fields = self.default_headers + fields
-        names = field_names(fields)
+        content = [line or STATUS_LINES[status]]
+        fields = self.default_headers + answer
+        try:
+            names = field_names(fields)
+        except TypeError:
+            answer = in_bytes(answer)
+            fields = self.default_headers + answer
+            names = field_names(fields)
         for lower, (name, value) in zip(names, fields, strict=True):
             if lower not in DECISIVE:
                 pass
@@ -298,42 +327,54 @@ class HttpToolsCycle(Noted):
         self.on_response()
 
 
-class HttpTools(Limited, HttpToolsProtocol):
-    """With httptools, which hands over the parts of a head as they come."""
+def with_httptools(protocol: Any) -> HttpRequestParser:
+    """Return a parser that tells `protocol` of what it finds."""
+    parser = HttpRequestParser(protocol)
+    # What follows a request that closes the connection is no error of that request.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
+
+class HttpProtocol(Limited):
+    """Reads requests, and lets a cycle serve each when its turn comes."""
+
+    parse_with: ClassVar[Callable[[Any], Any]] = with_httptools
     fine: ClassVar[int]
     """Limits.fine"""
-    cycle_class: ClassVar[type[Any]] = HttpToolsCycle
+    cycle_class: ClassVar[type[Any]] = HttpCycle
     """What serves a request."""
     fed = 0
     """How many bytes came at once, the last time."""
     pending = 0
     """At least how many bytes came since a head was complete or a part of a body came: those of a head or trailers."""
     serving: Any = None
-    """The cycle whose answer is due, or was the last: Uvicorn knows only that of the last request that came."""
+    """The cycle whose answer is due, or was the last; `cycle` is that of the last request that came."""
     rest: bytes | memoryview = b""
     """What was read, and is not parsed before requests that wait are answered."""
     given: list[tuple[bytes, bytes]] | None = None
     """The fields of a head while a fresh parser reads it without one of them."""
-    idle_since: float | None = None
-    """The loop's time since which the connection waits for a request; None while it does not."""
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any]) -> None:
+        """Take what Uvicorn gives its protocols."""
+        super().__init__(config, server_state, app_state)
+        self.parser: Any = type(self).parse_with(self)
 
     def connection_made(self, transport: Any) -> None:
         """Remember the context in which applications are called, and join the heads of answers with their bodies."""
         self.context = copy_context()
         self.cork = Cork(transport)
-        super().connection_made(self.cork)  # type: ignore[arg-type]
+        super().connection_made(self.cork)
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:
         """Write what is held before the transport closes, as it may do after this."""
         self.cork.flush()
         return super().eof_received()
 
-    def handle_websocket_upgrade(self, *event: Any) -> None:
+    def handle_websocket_upgrade(self) -> None:
         """Hand the connection over as it is."""
         self.cork.flush()
         self.transport = self.cork.transport
-        super().handle_websocket_upgrade(*event)
+        super().handle_websocket_upgrade()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every request that nobody waits for its answer any more."""
@@ -343,9 +384,9 @@ class HttpTools(Limited, HttpToolsProtocol):
         for cycle in (self.serving, *waiting):
             if cycle is not None and not cycle.response_complete:
                 give_up(cycle)
-        if self.timeout_keep_alive_task:
-            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
+        # It holds this connection.
+        self.parser = None
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, of much only as far as not too many requests wait."""
@@ -374,9 +415,10 @@ class HttpTools(Limited, HttpToolsProtocol):
         self.idle_since = None
         try:
             self.feed(data)
-        except HttpParserError:
+        except HttpParserError as error:
             self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("")
+            if not self.refused:
+                self.refuse(getattr(error, "status", 400), getattr(error, "reason", "no valid HTTP/1.1"))
         cycle = self.cycle
         if cycle and cycle.scope is self.scope and not cycle.more_body and self.pending <= self.fine:
             # A whole request, which is nearly always what came.
@@ -400,23 +442,29 @@ class HttpTools(Limited, HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
-            if self._should_upgrade():
+            if self.asks_for_websocket():
                 self.handle_websocket_upgrade()
                 return
-            self._unsupported_upgrade_warning()
+            self.note_upgrade()
             (end,) = upgrade.args
-            head = self.head_without_upgrade()
+            rest = self.head_without_upgrade() + data[end:]
             self.given = self.headers
-            self.parser = HttpRequestParser(self)
-            # As Uvicorn's.
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            self.feed(head + data[end:])
+            self.parser = type(self).parse_with(self)
+            self.feed(rest)
+
+    def asks_for_websocket(self) -> bool:
+        """Tell whether the head, which asks for another protocol, asks for one that is served."""
+        wanted = [value.lower() for name, value in self.headers if name == b"upgrade"]
+        return wanted[-1:] == [b"websocket"] and self.ws_protocol_class is not None
 
     def head_without_upgrade(self) -> bytes:
         """Return the head that is complete, so that it frames the same body."""
-        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
-        return b"\r\n".join([line, *fields, b"", b""])
+        fields = [field for field in self.headers if field[0] != b"upgrade"]
+        return head(self.parser.get_method(), self.url, self.parser.get_http_version(), fields)
+
+    def handshake(self) -> bytes:
+        """Return the head that is complete, as Uvicorn gives it to its WebSocket protocols."""
+        return head(self.parser.get_method(), self.url, "1.1", self.headers)
 
     def bound(self) -> None:
         """Refuse what would exceed a limit when it were complete."""
@@ -445,6 +493,36 @@ class HttpTools(Limited, HttpToolsProtocol):
     def has_begun(self) -> bool:
         """Tell whether a byte of the head that is due has come."""
         return self.scope is not None
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        """Begin with a request."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request's target."""
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field, or one behind the body."""
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Look at the head before the application is called.
@@ -484,7 +562,7 @@ class HttpTools(Limited, HttpToolsProtocol):
         before = self.cycle
         self.cycle = cycle = self.cycle_class(self, version != "1.0" and parser.should_keep_alive())
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
+            self.start_serving(cycle, self.app)
             return
         self.flow.pause_reading()
         self.pipeline.appendleft((cycle, self.app))
@@ -494,7 +572,13 @@ class HttpTools(Limited, HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on."""
         self.pending = self.fed
-        super().on_body(body)
+        cycle = self.cycle
+        if self.parser.should_upgrade() or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > BODY_AHEAD:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Take note of the end of a request, which is not where the parser stops at a head."""
@@ -503,7 +587,8 @@ class HttpTools(Limited, HttpToolsProtocol):
             cycle.more_body = False
             cycle.message_event.set()
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+    def start_serving(self, cycle: Any, app: Any) -> None:
+        """Let a cycle serve its request, whose turn it is."""
         self.serving = cycle
         # Not in the context of the request before this one, of which this may be a part.
         context = Context() if self.config.reset_contextvars else self.context.copy()
@@ -541,12 +626,19 @@ class HttpTools(Limited, HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self.start_serving(*self.pipeline.pop())
             if self.flow.full:
                 self.go_on()
         else:
             self.keep_idle()
         self.flow.resume_reading()
+
+    def shutdown(self) -> None:
+        """Close the connection, or let the answer that is due be its last."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
 
     def keep_idle(self) -> None:
         """Begin to count the time until the next request."""
@@ -558,18 +650,18 @@ class HttpTools(Limited, HttpToolsProtocol):
             if self.timeout_keep_alive_task is None:
                 self.set_timer(self.timeout_keep_alive)
 
-    def _unset_keepalive_if_required(self) -> None:
-        self.idle_since = None
-
     def set_timer(self, seconds: float) -> None:
         """Look in so many seconds."""
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.look_at_idle)
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if its time is over."""
+    def look_at_idle(self) -> None:
+        """Close the connection if its time is over, unless its client had no time in which it was heard."""
+        timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         if self.idle_since is None:
-            self.timeout_keep_alive_task = None
-        elif (left := self.idle_since + self.timeout_keep_alive - self.loop.time()) > 0:
+            return
+        if (left := self.idle_since + self.timeout_keep_alive - self.loop.time()) > 0:
             self.set_timer(left)
-        else:
-            super().timeout_keep_alive_handler()
+        elif lateness(timer, self.loop):
+            self.keep_idle()
+        elif not self.transport.is_closing():
+            self.transport.close()
