@@ -54,6 +54,9 @@ def status(http: str, request: bytes, step: int) -> int:
         (b"GET / HTTP/1.1\r\nhost: user@x\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost: x:http\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost: \xc3\xa9\r\n\r\n", 400),
+        # Empty lines in front of it: #section-2.2
+        (b"\r\nGET / HTTP/1.1\r\n" + HOST + b"\r\n", 200),
+        (b"\r\n\r\nGET / HTTP/1.1\r\n" + HOST + b"\r\n", 200),
         # The version: #section-2.3
         (b"GET / HTTP/0.9\r\n" + HOST + b"\r\n", 400),
         (b"GET / HTTP/1.2\r\n" + HOST + b"\r\n", 400),

@@ -34,7 +34,11 @@ class H11Parser:
         self.request: Any = None
         self.begun = False
         self.conn = h11.Connection(h11.SERVER, self.largest)
-        if data:
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Let h11 have what has come; empty lines in front of a request are not one's: RFC 9112, section 2.2."""
+        if data := data if self.begun else data.lstrip(b"\r\n"):
             # Nothing is the connection's end.
             self.conn.receive_data(data)
 
@@ -50,10 +54,10 @@ class H11Parser:
             HttpParserError: when it is no HTTP, or the connection does not want it.
             HttpParserUpgrade: behind a head that asks for another protocol, with how much of `data` was its.
         """
-        self.conn.receive_data(bytes(data))
+        self.take(bytes(data))
         while True:
             if not self.begun:
-                if not self.unread.strip(b"\r\n"):
+                if not self.unread:
                     return
                 self.begun = True
                 self.protocol.on_message_begin()
@@ -61,7 +65,7 @@ class H11Parser:
             if event is h11.NEED_DATA:
                 if self.request is None:
                     # So that its length is known before it is complete.
-                    self.protocol.url = self.unread.lstrip(b"\r\n").partition(b"\n")[0].partition(b" ")[2]
+                    self.protocol.url = self.unread.partition(b"\n")[0].partition(b" ")[2]
                 return
             self.tell(event, len(data))
 
@@ -75,7 +79,7 @@ class H11Parser:
             return self.conn.next_event()
         except h11.RemoteProtocolError as error:
             status = error.error_status_hint
-            if self.request is None and b"\n" not in self.unread.lstrip(b"\r\n") and status == 431:
+            if self.request is None and b"\n" not in self.unread and status == 431:
                 status = 414
             raise NoHttpError(status, str(error)) from error
 

@@ -6,16 +6,16 @@ import io
 from collections import deque
 from collections.abc import Callable
 from threading import Condition
+from typing import Any
 
 
 class Body(io.RawIOBase):
     """What has come of a body and was not read yet. The event loop puts in, a thread reads; see `buffered`."""
 
-    def __init__(self, want: Callable[[], None], work_on: Callable[[], None]) -> None:
-        """Take what is called, in a thread, before it waits for more, and after it."""
+    def __init__(self, want: Callable[[Callable[..., Any]], None]) -> None:
+        """Take what a thread calls for more, with a function that waits for it: for ever, or so many seconds."""
         super().__init__()
         self.want = want
-        self.work_on = work_on
         self.parts: deque[bytes | memoryview] = deque()
         self.size = 0
         """Bytes that wait for the application."""
@@ -56,10 +56,7 @@ class Body(io.RawIOBase):
             OSError: when the client has gone, or was too slow.
         """
         if not self.parts and not self.complete:
-            self.want()
-            with self.changed:
-                self.changed.wait_for(lambda: self.parts or self.complete or self.error)
-            self.work_on()
+            self.want(self.wait)
         with self.changed:
             if not self.parts:
                 if self.complete:
@@ -73,6 +70,11 @@ class Body(io.RawIOBase):
             self.size -= size
             self.taken += size
         return size
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until something has come, or the end, for so many seconds at most; return whether it has."""
+        with self.changed:
+            return bool(self.changed.wait_for(lambda: self.parts or self.complete or self.error, seconds))
 
 
 def buffered(body: Body) -> io.BufferedReader:

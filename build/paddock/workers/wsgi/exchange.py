@@ -322,11 +322,9 @@ class Exchange:
         lock = allocate_lock()
         lock.acquire()
         self.room = lock
-        self.pool.leave()
         if self.pushed - self.taken > BUFFER and not self.gone:
-            lock.acquire()
+            self.pool.wait(lambda seconds=-1: lock.acquire(timeout=seconds))
         self.room = None
-        self.pool.come_back()
 
     def end(self) -> None:
         """The answer is complete."""
@@ -401,7 +399,7 @@ class Exchange:
     async def run(self) -> None:
         """Take the request as it comes, let a thread have it, and send what that gives."""
         news = self.news = asyncio.Event()
-        body = self.body = Body(self.want, self.work_on)
+        body = self.body = Body(self.want)
         self.wanted = asyncio.Event()
         if is_without_body(self.scope):
             body.put(b"", complete=True)
@@ -438,16 +436,12 @@ class Exchange:
     progress: asyncio.Event | None = None
     wanted: asyncio.Event
 
-    def want(self) -> None:
-        """Ask, in a thread, for more of the body: the application waits for the client."""
+    def want(self, wait: Callable[..., Any]) -> None:
+        """Ask, in a thread, for more of the body, and `wait`: the application waits for the client."""
         self.since = None
-        self.pool.leave()
         if not self.pool.call(self.wanted.set) and self.body:
             self.body.fail(ConnectionResetError("the server has stopped"))
-
-    def work_on(self) -> None:
-        """Go on, in a thread: the application has what it waited for."""
-        self.pool.come_back()
+        self.pool.wait(wait)
         self.since = monotonic()
 
     async def listen(self, body: Body | None) -> None:

@@ -18,6 +18,9 @@ from typing import Any, Protocol
 
 from paddock.start.messages import Seldom
 
+STAY = 0.01
+"""Seconds for which a thread that waits for its client keeps its place: a fast one shall not lose it at each packet."""
+
 LONG = 0.001
 """Seconds after which a request is a slow one: what waits behind it shall have a thread of its own."""
 
@@ -172,13 +175,21 @@ class Pool:
             return False
         return True
 
-    def leave(self) -> None:
-        """Leave the place to others: this thread waits for its client from now on.
+    def wait(self, wait: Callable[..., Any]) -> None:
+        """Wait for a thread's client, whose thread leaves its place to others after a moment.
 
-        One thread stays: it has told the application that no other one is in it (`wsgi.multithread`).
+        `wait` takes seconds, or waits for ever, and tells whether it is over. A single thread stays: it has told the
+        application that no other one is in it (`wsgi.multithread`).
         """
         if self.most == 1:
-            return
+            wait()
+        elif not wait(STAY):
+            self.leave()
+            wait()
+            self.come_back()
+
+    def leave(self) -> None:
+        """Leave the place to others."""
         with self.places:
             self.away += 1
             self.pass_on()
@@ -187,8 +198,6 @@ class Pool:
 
     def come_back(self) -> None:
         """Take a place again, when there is one."""
-        if self.most == 1:
-            return
         lock = allocate_lock()
         lock.acquire()
         with self.places:
