@@ -565,6 +565,20 @@ def test_bodies(serve: Any, how: Any, size: int, chunked: bool) -> None:
     assert body_of(serve(reading(how)).exchange(request)) == b"%d True" % size
 
 
+def test_what_comes_behind_a_body_is_no_header(serve: Any) -> None:
+    """It would be the client's word for what a proxy in front says of it."""
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [environ.get("HTTP_X_FORWARDED_USER", "nobody").encode()]
+
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = serve(application).exchange(head + b"3\r\nabc\r\n0\r\nX-Forwarded-User: admin\r\n\r\n")
+
+    assert body_of(answer) == b"nobody"
+
+
 def test_a_body_that_nobody_reads(serve: Any) -> None:
     served = serve(answering(b"done"))
 

@@ -519,7 +519,8 @@ class HttpProtocol(Limited):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header field, or one behind the body."""
-        name = name.lower()
+        # httptools leaves what is behind the value: https://www.rfc-editor.org/rfc/rfc9110#section-5.5
+        name, value = name.lower(), value.rstrip(b" \t")
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
@@ -559,6 +560,8 @@ class HttpProtocol(Limited):
         scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
         scope["raw_path"] = self.root_path.encode("ascii") + raw
         scope["query_string"] = url.query or b""
+        # What comes behind the body is no part of the head: https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1
+        self.headers = []
         before = self.cycle
         self.cycle = cycle = self.cycle_class(self, version != "1.0" and parser.should_keep_alive())
         if before is None or before.response_complete:
