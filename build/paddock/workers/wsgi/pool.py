@@ -67,7 +67,7 @@ class Pool:
         """Whether recent requests were slow."""
         self.looking = False
         self.began = 0.0
-        """When a thread last began with a job."""
+        """When a thread last began with a job, or went on with one."""
 
     @property
     def busy(self) -> int:
@@ -185,8 +185,10 @@ class Pool:
             wait()
         elif not wait(STAY):
             self.leave()
-            wait()
-            self.come_back()
+            try:
+                wait()
+            finally:
+                self.come_back()
 
     def leave(self) -> None:
         """Leave the place to others."""
@@ -209,6 +211,7 @@ class Pool:
         """Give what places there are to those who want to come back; `places` is held."""
         while self.returning and not self.is_full:
             self.away -= 1
+            self.began = perf_counter()
             self.returning.popleft().release()
         self.say()
 

@@ -54,7 +54,7 @@ class ThreadWorker(LoopWorker):
         """Serve; at the end, wait for what the application does behind its answers."""
         self.pool.loop = asyncio.get_running_loop()
         await super().serve(server)
-        while (self.pool.busy or self.pool.away) and time.monotonic() < self.stop_by:  # noqa: ASYNC110 (the time ends it, too)
+        while len(self.pool.idle) < self.pool.threads and time.monotonic() < self.stop_by:  # noqa: ASYNC110 (the time ends it, too)
             await asyncio.sleep(0.02)
         # What holds a loop of uvloop's is never freed.
         self.pool.loop = None
@@ -67,7 +67,8 @@ class ThreadWorker(LoopWorker):
         """Tell the arbiter that the worker lives, and whether a thread hangs."""
         super().notify()
         if slot := self.shared and self.shared.slot:
-            slot.busy = self.pool.busy
+            # Threads come and go while they are counted.
+            slot.busy = max(0, self.pool.busy)
         # Gunicorn gives the worker half of it, as its own pause between notifications.
         if (allowed := self.cfg.timeout) and not self.stuck and self.watchdog.longest() > allowed:
             self.give_way()
