@@ -184,17 +184,17 @@ def test_lifespan_that_fails_ends_the_start(attempt, project, source, lifespan, 
 
 
 @pytest.mark.parametrize(
-    ("bind", "why"),
+    ("bind", "status", "why"),
     [
-        ("0.0.0.0:8000,127.0.0.1:8000", "in use"),
-        ("192.0.2.1:8000", "Invalid address"),
-        ("fd://99", "BIND='fd://99': this descriptor is no socket"),
+        ("0.0.0.0:8000,127.0.0.1:8000", 1, "in use"),
+        ("192.0.2.1:8000", 1, "Invalid address"),
+        ("fd://99", 78, "BIND='fd://99': this descriptor is no socket"),
     ],
 )
-def test_an_address_that_cannot_be_listened_on_ends_the_start(finish, bind, why):
+def test_an_address_that_cannot_be_listened_on_ends_the_start(finish, bind, status, why):
     outcome = finish("asgi.py", environment={"BIND": bind, "WORKERS": "1"})
 
-    assert outcome.status == 78
+    assert outcome.status == status
     assert why in outcome.err
     assert f"paddock: BIND='{bind}': " in outcome.err
     assert "Traceback" not in outcome.err

@@ -25,7 +25,7 @@ from paddock.arbiter.following import Resizing
 from paddock.arbiter.memory import OomCounter, Sizes, explain, is_memory_short
 from paddock.arbiter.watcher import Watcher, leaving_it_to_the_arbiter
 from paddock.ending import QUICK_TIMEOUT, end_by
-from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_ROOM, ConfigurationError, Problem
+from paddock.errors import EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_ROOM, ConfigurationError, Problem, StartError
 from paddock.health.state import DRAINING, READY, STARTING, directories
 from paddock.logs.statsd import StatsdLogger
 from paddock.metrics.board import Board, leaving_the_board
@@ -172,7 +172,8 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
         """Do what Gunicorn does at its start.
 
         Raises:
-            ConfigurationError: when an address cannot be listened on: Gunicorn exits, having said why.
+            ConfigurationError: when a descriptor is no socket.
+            StartError: when an address cannot be listened on: Gunicorn exits, having said why.
         """
         for number in [address for address in self.cfg.address if isinstance(address, int)]:
             if not _is_socket(number):
@@ -184,9 +185,8 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
                 # A hook's.
                 raise
             expected = "expected addresses of the container's own, and ports that nobody has"
-            raise ConfigurationError(
-                [Problem("BIND", f"cannot be listened on; {expected}", ",".join(self.cfg.bind))]
-            ) from None
+            problem = Problem("BIND", f"cannot be listened on; {expected}", ",".join(self.cfg.bind))
+            raise StartError(str(problem)) from None
 
     def announce(self) -> None:
         """Say what is worth knowing of the configuration."""

@@ -111,7 +111,8 @@ async def answer(scope, receive, send):
         "scheme": scope["scheme"],
         "client": scope["client"] and scope["client"][0],
         "loop": type(asyncio.get_running_loop()).__module__,
-        "parser": type(receive.__self__.transport.get_protocol().parser).__module__,
+        # The transport of a client that has gone has no protocol.
+        "parser": type(getattr(receive.__self__.transport.get_protocol(), "parser", None)).__module__,
         "context": CONTEXT.get("empty"),
     }
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
