@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
+from threading import RLock
 from time import perf_counter
 
 SHUT, BUSY, FREE = range(3)
@@ -39,6 +40,8 @@ class Capacity:
         self.is_open = False
         self.is_full = False
         self.filled = 0.0
+        self.writing = RLock()
+        """Held by who writes: the event loop, the threads, and perhaps a signal handler in the midst of that."""
         self.last_begun: Callable[[], float] = lambda: 0.0
         """Returns when a thread last began a request, by `perf_counter`."""
 
@@ -61,14 +64,15 @@ class Capacity:
 
     def write(self) -> int:
         """Let the others see how it is, and return that."""
-        if not self.is_open:
-            state = SHUT
-        elif not self.is_full:
-            state = FREE
-        else:
-            begun = max(self.filled, self.last_begun())
-            state = BUSY if perf_counter() < begun + STUCK_AFTER else SHUT
-        self.bytes[self.place] = state
+        with self.writing:
+            if not self.is_open:
+                state = SHUT
+            elif not self.is_full:
+                state = FREE
+            else:
+                begun = max(self.filled, self.last_begun())
+                state = BUSY if perf_counter() < begun + STUCK_AFTER else SHUT
+            self.bytes[self.place] = state
         return state
 
     def is_better_elsewhere(self) -> bool:
