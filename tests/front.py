@@ -1,21 +1,19 @@
-"""Uvicorn's protocols as the image has them, without a server: a client is a transport that keeps what is written."""
+"""The protocol that the image has, without a server: a client is a transport that keeps what is written."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
-import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
 from paddock.http.limits import Limits
 from paddock.http.record import NOBODY, Observers
 from paddock.workers.front.http1 import HttpProtocol
-from paddock.workers.front.implementations import MODULES, observe, protocol_class, records
+from paddock.workers.front.implementations import protocol_class, records
 
 
 class Recorder(asyncio.Transport):
@@ -91,15 +89,9 @@ def front(
 
     It is one of `base`, and gets `more` attributes.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        for name in MODULES.get(http, ()):
-            module: Any = import_module(name)
-            patch.setattr(module, "RequestResponseCycle", module.RequestResponseCycle)
-        attributes = records(observers, id_header=id_header)
-        observe(http, attributes)
-        protocol = protocol_class(http, Limits(), attributes, base, **more)
-        assert isinstance(protocol, type)
-        yield protocol
+    protocol = protocol_class(http, Limits(), records(observers, id_header=id_header), base, **more)
+    assert isinstance(protocol, type)
+    yield protocol
 
 
 def connected(protocol: Any, application: Any, keep_alive: float = 5, **options: Any) -> tuple[Any, Recorder]:

@@ -12,7 +12,7 @@ import pytest
 
 from front import Recorder, connected, front, turn_until
 from paddock.start.messages import Seldom
-from paddock.workers.front import protocols
+from paddock.workers.front import http1
 
 GET = b"GET /next HTTP/1.1\r\nhost: x\r\n\r\n"
 SMUGGLED = b"GET /admin HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 127.0.0.1\r\n\r\n"
@@ -231,7 +231,7 @@ def test_nothing_that_a_client_sends_is_logged(
     http: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG, "uvicorn.error")
-    monkeypatch.setattr(protocols, "say_upgrade", Seldom(logging.getLogger("uvicorn.error").warning))
+    monkeypatch.setattr(http1, "say_upgrade", Seldom(logging.getLogger("uvicorn.error").warning))
     request = b"POST /secret HTTP/1.1\r\nhost: secret\r\n" + UPGRADES["foo"].replace(b"foo", b"secret") + LENGTH
     asked(http, [request], 1)
     asked(http, [request], 1)

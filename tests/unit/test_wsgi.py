@@ -374,6 +374,24 @@ def test_the_answer_leaves_before_close(serve: Any) -> None:
     wait_for(lambda: items.closed)
 
 
+class Crowd:
+    """Counts how many threads are in it at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = self.most = self.left = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            self.left += 1
+
+
 def test_a_client_that_leaves_ends_the_answer(serve: Any) -> None:
     items = Items([b"x" * 100_000] * 10_000)
 
@@ -449,19 +467,13 @@ def test_uploads_that_trickle_leave_the_threads_to_others(serve: Any) -> None:
 
 def test_no_more_threads_than_there_are_places_are_in_the_application(serve: Any) -> None:
     """Also when all that waited for their clients go on at the same time."""
-    together, most, given = [0], [0], [0]
-    lock = threading.Lock()
+    crowd = Crowd()
 
     def application(environ: Any, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
         for _ in range(20):
-            with lock:
-                together[0] += 1
-                most[0] = max(most[0], together[0])
-            time.sleep(0.001)
-            with lock:
-                together[0] -= 1
-                given[0] += 1
+            with crowd:
+                time.sleep(0.001)
             yield b"x" * 1_000_000
 
     served = serve(application, threads=3)
@@ -469,14 +481,14 @@ def test_no_more_threads_than_there_are_places_are_in_the_application(serve: Any
     for client in clients:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     wait_for(lambda: served.worker.pool.away == 12)
-    assert given[0] < 12 * 20
+    assert crowd.left < 12 * 20
 
     readers = [threading.Thread(target=lambda c=c: list(iter(lambda: c.recv(1 << 16), b""))) for c in clients]
     for reader in readers:
         reader.start()
     for reader in readers:
         reader.join(60)
-    assert (given[0], most[0]) == (12 * 20, 3)
+    assert (crowd.left, crowd.most) == (12 * 20, 3)
     for client in clients:
         client.close()
 
@@ -723,16 +735,11 @@ def test_pipelined_requests_are_answered_in_order(serve: Any) -> None:
 
 
 def test_every_thread_is_used_and_none_is_lost(serve: Any) -> None:
-    together, most = [0], [0]
-    lock = threading.Lock()
+    crowd = Crowd()
 
     def application(environ: Any, start_response: Any) -> list[bytes]:
-        with lock:
-            together[0] += 1
-            most[0] = max(most[0], together[0])
-        time.sleep(0.05)
-        with lock:
-            together[0] -= 1
+        with crowd:
+            time.sleep(0.05)
         start_response("200 OK", [])
         return [b"ok"]
 
@@ -744,7 +751,7 @@ def test_every_thread_is_used_and_none_is_lost(serve: Any) -> None:
         for client in clients:
             assert b"".join(iter(lambda client=client: client.recv(65536), b"")).startswith(b"HTTP/1.1 200")
             client.close()
-    assert most == [3]
+    assert crowd.most == 3
 
 
 def test_only_the_application_can_be_stuck(serve: Any) -> None:

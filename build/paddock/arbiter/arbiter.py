@@ -175,9 +175,9 @@ class Arbiter(arbiter.Arbiter):  # type: ignore[misc]
             ConfigurationError: when a descriptor is no socket.
             StartError: when an address cannot be listened on: Gunicorn exits, having said why.
         """
-        for number in [address for address in self.cfg.address if isinstance(address, int)]:
-            if not _is_socket(number):
-                raise ConfigurationError([Problem("BIND", "this descriptor is no socket", f"fd://{number}")])
+        for address in self.cfg.address:
+            if isinstance(address, int) and not _is_socket(address):
+                raise ConfigurationError([Problem("BIND", "this descriptor is no socket", f"fd://{address}")])
         try:
             super().start()
         except SystemExit as error:

@@ -22,10 +22,25 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, par
 
 from paddock.http.heads import malformed
 from paddock.http.ids import CURRENT
+from paddock.start.messages import Seldom
 from paddock.workers.front.cycle import STATUS_CODES, Noted, failing, send_error, whole
-from paddock.workers.front.protocols import BODY, FED_AT_ONCE, HEAD, READ, WAITING, Flow, Limited, give_up, lateness
+from paddock.workers.front.protocols import (
+    BODY,
+    FED_AT_ONCE,
+    HEAD,
+    READ,
+    WAITING,
+    Flow,
+    Limited,
+    give_up,
+    has_body,
+    lateness,
+)
 
 logger = logging.getLogger("uvicorn.error")
+
+say_upgrade = Seldom(logger.warning)
+"""Anyone can send one with each request."""
 
 STATUS_LINES = {code: f"HTTP/1.1 {code} {responses.get(code, '')}\r\n".encode() for code in STATUS_CODES}
 
@@ -248,7 +263,7 @@ class HttpCycle(Noted):
         """Write the status line, which may be the application's own, and the header fields."""
         if type(status) is not int or status not in STATUS_CODES:
             status = whole(status)
-        answer, chunked, length, closes = fields, None, 0, False
+        answer, chunked, length, closes = fields, None, None, False
         content = [line or STATUS_LINES[status]]
         fields = self.default_headers + answer
         try:
@@ -262,7 +277,7 @@ class HttpCycle(Noted):
                 pass
             elif lower == b"content-length":
                 if not chunked:
-                    length, chunked = whole_length(value, length if chunked is False else None), False
+                    length, chunked = whole_length(value, length), False
             elif lower == b"transfer-encoding":
                 if self.is_old():
                     continue
@@ -288,7 +303,7 @@ class HttpCycle(Noted):
             else:
                 chunked = True
                 content.append(b"transfer-encoding: chunked\r\n")
-        self.chunked_encoding, self.expected_content_length = chunked, length
+        self.chunked_encoding, self.expected_content_length = chunked, length or 0
         content.append(b"\r\n")
         self.transport.hold(b"".join(content))
 
@@ -347,8 +362,6 @@ class HttpProtocol(Limited):
     """How many bytes came at once, the last time."""
     pending = 0
     """At least how many bytes came since a head was complete or a part of a body came: those of a head or trailers."""
-    serving: Any = None
-    """The cycle whose answer is due, or was the last; `cycle` is that of the last request that came."""
     rest: bytes | memoryview = b""
     """What was read, and is not parsed before requests that wait are answered."""
     given: list[tuple[bytes, bytes]] | None = None
@@ -369,12 +382,6 @@ class HttpProtocol(Limited):
         """Write what is held before the transport closes, as it may do after this."""
         self.cork.flush()
         return super().eof_received()
-
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over as it is."""
-        self.cork.flush()
-        self.transport = self.cork.transport
-        super().handle_websocket_upgrade()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every request that nobody waits for its answer any more."""
@@ -462,9 +469,34 @@ class HttpProtocol(Limited):
         fields = [field for field in self.headers if field[0] != b"upgrade"]
         return head(self.parser.get_method(), self.url, self.parser.get_http_version(), fields)
 
-    def handshake(self) -> bytes:
-        """Return the head that is complete, as Uvicorn gives it to its WebSocket protocols."""
-        return head(self.parser.get_method(), self.url, "1.1", self.headers)
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection, as it is, to the WebSocket protocol, which has timeouts of its own.
+
+        Not with an answer to an earlier request on its way: it would be written among the WebSocket's frames. Nor
+        with a body, which the WebSocket protocol would take for frames, or drop.
+        https://datatracker.ietf.org/doc/html/rfc6455#section-4.2.1
+        """
+        self.cork.flush()
+        self.transport = self.cork.transport
+        if self.scope["method"] != "GET" or has_body(self.headers):
+            self.refuse(400, "a WebSocket handshake with a body, or with another method than GET")
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.refuse(400, "a WebSocket behind a request without an answer")
+            return
+        self.upgraded = True
+        self.clock.due.pop(self, None)
+        # Uvicorn counts answers only: https://github.com/Kludex/uvicorn/issues/2201
+        self.server_state.total_requests += 1
+        self.connections.discard(self)
+        protocol = self.ws_protocol_class(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        protocol.connection_made(self.transport)
+        protocol.data_received(head(self.parser.get_method(), self.url, "1.1", self.headers))
+        self.transport.set_protocol(protocol)
+
+    def note_upgrade(self) -> None:
+        """Say that who asks for another protocol is answered as anybody."""
+        say_upgrade("Unsupported upgrade request of %s", self.name())
 
     def bound(self) -> None:
         """Refuse what would exceed a limit when it were complete."""
@@ -485,10 +517,6 @@ class HttpProtocol(Limited):
         if cycle is None or cycle.scope is not self.scope:
             return HEAD
         return BODY if cycle.more_body and not cycle.response_complete else None
-
-    def answering(self) -> Any:
-        """Return the cycle whose answer is due, or was the last."""
-        return self.serving
 
     def has_begun(self) -> bool:
         """Tell whether a byte of the head that is due has come."""

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 from paddock.http.limits import BODY_RATE, CLOSE_LINGER, PHRASES, Limits, answer
 from paddock.http.record import Observers
-from paddock.start.messages import Seldom
 from paddock.workers.front.delivery import Delivery, acknowledged
 from paddock.workers.watchdog import PAUSE
 
@@ -42,9 +41,6 @@ WAITING = 100
 FED_AT_ONCE = 4096
 """Bytes that are parsed at once, which some 230 requests fit in: what is parsed cannot be put back. A body in such
 pieces costs no more than in one."""
-
-say_upgrade = Seldom(logging.getLogger("uvicorn.error").warning)
-"""Anyone can send one with each request."""
 
 
 class Clock:
@@ -155,6 +151,8 @@ class Limited(asyncio.Protocol):
     headers: list[tuple[bytes, bytes]]
     cycle: Any = None
     """What serves the last request whose head has come."""
+    serving: Any = None
+    """What serves the request whose answer is due, or was the last."""
     timeout_keep_alive_task: asyncio.TimerHandle | None = None
 
     watched: str | None = None
@@ -210,7 +208,7 @@ class Limited(asyncio.Protocol):
         self.watch(HEAD, self.accepted - self.clock.stood)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock, and tell the application."""
+        """Stop the clock."""
         self.connections.discard(self)
         self.clock.due.pop(self, None)
         for timer in (self.lingering, self.timeout_keep_alive_task):
@@ -218,10 +216,6 @@ class Limited(asyncio.Protocol):
                 timer.cancel()
         self.timeout_keep_alive_task = None
         self.flow.resume_writing()
-        if self.cycle is not None:
-            if not self.cycle.response_complete:
-                give_up(self.cycle)
-            self.cycle.message_event.set()
         if exc is None:
             self.transport.close()
 
@@ -256,7 +250,7 @@ class Limited(asyncio.Protocol):
 
         TLS does not know that: https://docs.python.org/3/library/asyncio-protocol.html#asyncio.Protocol.eof_received
         """
-        cycle = self.answering()
+        cycle = self.serving
         if self.scheme == "https" or self.refused or cycle is None or cycle.response_complete:
             return False
         if self.stage() is BODY and cycle is self.cycle:
@@ -279,37 +273,6 @@ class Limited(asyncio.Protocol):
     def keep_idle(self) -> None:
         """Begin to count the time until the next request."""
         raise NotImplementedError
-
-    def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to the WebSocket protocol, which has timeouts of its own.
-
-        Not with an answer to an earlier request on its way: it would be written among the WebSocket's frames. Nor
-        with a body, which the WebSocket protocol would take for frames, or drop.
-        https://datatracker.ietf.org/doc/html/rfc6455#section-4.2.1
-        """
-        if self.scope["method"] != "GET" or has_body(self.headers):
-            self.refuse(400, "a WebSocket handshake with a body, or with another method than GET")
-            return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.refuse(400, "a WebSocket behind a request without an answer")
-            return
-        self.upgraded = True
-        self.clock.due.pop(self, None)
-        # Uvicorn counts answers only: https://github.com/Kludex/uvicorn/issues/2201
-        self.server_state.total_requests += 1
-        self.connections.discard(self)
-        protocol = self.ws_protocol_class(config=self.config, server_state=self.server_state, app_state=self.app_state)
-        protocol.connection_made(self.transport)
-        protocol.data_received(self.handshake())
-        self.transport.set_protocol(protocol)
-
-    def handshake(self) -> bytes:
-        """Return the head that is complete, as bytes."""
-        raise NotImplementedError
-
-    def note_upgrade(self) -> None:
-        """Say that who asks for another protocol is answered as anybody."""
-        say_upgrade("Unsupported upgrade request of %s", self.name())
 
     # The clock
 
@@ -379,7 +342,7 @@ class Limited(asyncio.Protocol):
 
     def look_at_answer(self, now: float) -> None:
         """Cut a client off that takes nothing of its answer."""
-        cycle, flow, allowed = self.answering(), self.flow, self.limits.response_timeout
+        cycle, flow, allowed = self.serving, self.flow, self.limits.response_timeout
         over = cycle is None or cycle.response_complete or self.transport.is_closing()
         quiet = cycle if over or flow.write_paused else None
         rests = quiet is not None and quiet is self.quiet and not flow.was_resumed
@@ -391,13 +354,9 @@ class Limited(asyncio.Protocol):
         else:
             self.follows, self.quiet = False, None
 
-    def answering(self) -> Any:
-        """Return the cycle whose answer is due, or was the last."""
-        return self.cycle
-
     def cut_off(self) -> None:
         """Close the connection of a client that takes nothing, whatever is left for it."""
-        cycle, left = self.answering(), self.delivery.left
+        cycle, left = self.serving, self.delivery.left
         self.logger.info(
             "Cut off %s: it took nothing of an answer for %g s, RESPONSE_TIMEOUT; %d bytes are left",
             self.name(),
